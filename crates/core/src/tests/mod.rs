@@ -1,0 +1,14 @@
+//! The rules, as scripts; the engine against a naive model; days of traffic in virtual time.
+
+mod abuse;
+mod acts;
+mod clocks;
+mod looks;
+mod model;
+mod overrides;
+mod restarts;
+mod script;
+mod sessions;
+mod simulation;
+mod store;
+mod sweeps;
