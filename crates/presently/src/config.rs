@@ -1,0 +1,76 @@
+//! How a [`Presently`](crate::Presently) is set up, what it refuses, and the figures it gives. **An error says what is still true.**
+
+use std::time::Duration;
+
+use crate::store::StoreError;
+use crate::{Counts, Limits, Policy, Rejected};
+
+/// How a [`Presently`](crate::Presently) is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The timings.
+    pub policy: Policy,
+    /// What is held at most, all shards together.
+    pub limits: Limits,
+    /// How long transitions stay in the history.
+    pub history_retention: Duration,
+}
+
+impl Default for Config {
+    /// The default policy and limits, and a history of 90 days.
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            limits: Limits::default(),
+            history_retention: Duration::from_secs(90 * 24 * 3600),
+        }
+    }
+}
+
+/// Why something was not done. Nothing has changed unless it says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The user may not be present.
+    #[error("the user may not be present")]
+    Barred,
+    /// A name is empty or too long.
+    #[error("a name is empty or too long")]
+    BadName,
+    /// The caller's condition no longer held at the moment of decision.
+    #[error("the condition of the caller no longer held")]
+    Stale,
+    /// A limit is reached: try again later.
+    #[error("a limit is reached; try again later")]
+    Full,
+    /// The store did not keep it. What was decided holds in memory and is kept as soon as the store is back.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Shutting down.
+    #[error("shutting down")]
+    Closed,
+}
+
+impl From<Rejected> for Error {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Barred => Self::Barred,
+            Rejected::BadName => Self::BadName,
+            _ => Self::Full,
+        }
+    }
+}
+
+/// Figures for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// How many there are.
+    pub counts: Counts,
+    /// Effects decided and not yet kept: a few while the store works, all of the backlog while it is away.
+    pub pending: u64,
+    /// Evidence taken since the start.
+    pub evidence: u64,
+    /// History lines dropped because the store was away for too long.
+    pub history_dropped: u64,
+    /// Differences found by the comparison since the start.
+    pub mended: u64,
+}

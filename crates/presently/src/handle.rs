@@ -1,0 +1,235 @@
+//! The handle that programs hold, and the life of what is behind it. **All clones are one**, and the last one that goes stops everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use presently_core::Input;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::compare;
+use crate::config::{Config, Error};
+use crate::listener::{self, Heard};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::restore;
+use crate::scribe;
+use crate::shard::{SHARDS, Shards};
+use crate::shared::Shared;
+use crate::store::{Store, StoreError};
+use crate::subscribe::Board;
+use crate::sweeper;
+use crate::task::supervise;
+use crate::upkeep;
+
+/// How long a shutdown may take.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+/// Rows of one batch of the last words.
+const LAST_ROWS: usize = 10_000;
+
+/// A presence server in a handle: cheap to clone, all clones are one.
+///
+/// Dropping the last clone without [`shutdown`](Self::shutdown) is like a crash: what was kept is kept, and the next
+/// [`open`](Self::open) finds everybody with a `last_seen` that is a second or two old.
+#[derive(Clone, Debug)]
+pub struct Presently {
+    life: Arc<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
+    shared: Arc<Shared>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    /// They end when they are asked to.
+    rounds: Vec<JoinHandle<()>>,
+    /// Writes until the end.
+    scribe: Option<JoinHandle<()>>,
+}
+
+impl Presently {
+    /// Loads what the store knows, and starts. Must be called within a tokio runtime, which runs the background tasks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let timeout = config.policy.inactivity_timeout();
+        let opened = clock.now();
+        let restored = restore::load(&*store, timeout, opened).await?;
+        let [life, users_seed, shards_seed] = seeds()?;
+        let shards = Shards::new(config.policy, config.limits, restored.first_number, [users_seed, shards_seed]);
+        let shared = Arc::new(Shared {
+            config,
+            clock,
+            store,
+            shards,
+            queue: Queue::default(),
+            board: Board::new(),
+            heard: tokio::sync::Mutex::new(Heard::new(life, opened.tick, restored.oldest_block)),
+            metrics: Metrics::new(),
+            health: Mutex::new(Ok(())),
+            evidence_health: Mutex::new(Ok(())),
+            history_dropped: AtomicU64::new(0),
+            mended: AtomicU64::new(0),
+            users: AtomicI64::new(0),
+            closed: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+            ended: watch::Sender::new(None),
+        });
+        let users = restored.users.len();
+        let mut refused = 0_usize;
+        for user in restored.users {
+            let name = user.user.clone();
+            refused += usize::from(!shared.shards.with(&name, |shard| {
+                let now = shared.clock.now();
+                let effects = shared.counted(shard, |shard| shard.engine.apply(now, Input::Restore(user)));
+                effects.map(|effects| shared.push(shard, now, effects)).is_ok()
+            }));
+        }
+        tracing::info!(users, refused, "presence is restored");
+        let tasks = Tasks {
+            rounds: vec![
+                supervise("sweeper", &shared, sweeper::sweep_on),
+                supervise("listener", &shared, listener::listen),
+                supervise("upkeep", &shared, upkeep::keep_up),
+            ],
+            scribe: Some(supervise("scribe", &shared, scribe::write_down)),
+        };
+        Ok(Self { life: Arc::new(Life { shared, tasks: Mutex::new(tasks) }) })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.life.shared
+    }
+
+    /// Ends everything that is due, and returns when that was kept and told: what the background sweep does, on demand.
+    ///
+    /// # Errors
+    /// As [`settled`](Self::settled).
+    pub async fn sweep(&self) -> Result<(), Error> {
+        self.shared().closed()?;
+        sweeper::sweep(self.shared()).await;
+        self.settled().await
+    }
+
+    /// Returns when everything decided so far was kept and told.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store refused it: it was told all the same. [`Error::Closed`].
+    pub async fn settled(&self) -> Result<(), Error> {
+        self.shared().closed()?;
+        let kept = self.shared().queue.push_and_wait(Vec::new(), self.now().tick);
+        self.kept(kept).await
+    }
+
+    /// Keeps what was heard until now, so that a crash after this loses none of it: what the background does each second, on demand.
+    ///
+    /// # Errors
+    /// The store did not keep it; it is tried again within a second.
+    pub async fn keep_evidence(&self) -> Result<(), Error> {
+        self.shared().closed()?;
+        Ok(crate::listener::append(self.shared()).await?)
+    }
+
+    /// `Ok` when the store takes what is decided; the error of the last attempt otherwise.
+    ///
+    /// # Errors
+    /// The error of the last attempt.
+    pub fn health(&self) -> Result<(), StoreError> {
+        let health = self.shared().health.lock().clone();
+        health.and_then(|()| self.shared().evidence_health.lock().clone())
+    }
+
+    /// Compares the store's view with the engine's and mends it; returns the number of differences. Done once a minute in the background.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be read, or does not keep what is mended; [`Error::Closed`].
+    pub async fn compare(&self) -> Result<u64, Error> {
+        self.shared().closed()?;
+        let present = compare::present(self.shared()).await;
+        compare::compare(self.shared(), &present).await
+    }
+
+    /// Keeps everything and stops, within ten seconds. What comes later is [`Error::Closed`]. Giving up on the wait stops
+    /// nothing; a second call waits for the first.
+    ///
+    /// # Errors
+    /// When the store did not keep everything: a restart then finds what a crash would have left.
+    pub async fn shutdown(&self) -> Result<(), StoreError> {
+        let mut ended = self.shared().ended.subscribe();
+        if !self.shared().closed.swap(true, Ordering::AcqRel) {
+            let presently = self.clone();
+            tokio::spawn(async move { presently.end().await });
+        }
+        let kept = ended.wait_for(Option::is_some).await.ok().and_then(|kept| kept.clone());
+        kept.unwrap_or(Ok(()))
+    }
+
+    async fn end(self) {
+        let shared = self.shared();
+        // Whoever decided something did so before its shard closed, and what was decided is in the queue.
+        (0..SHARDS).for_each(|place| shared.shards.at(place, |shard| shard.closed = true));
+        shared.stop.send_replace(true);
+        let kept = tokio::select! {
+            kept = self.last_words() => kept,
+            () = shared.clock.sleep(SHUTDOWN_WITHIN) => {
+                Err(StoreError::Unavailable(format!("it did not keep everything within {SHUTDOWN_WITHIN:?}")))
+            }
+        };
+        self.life.tasks.lock().abort();
+        shared.board.close();
+        // Whoever still waits is told by the end of their channel.
+        drop(shared.queue.take());
+        match &kept {
+            Ok(()) => tracing::info!("everything is kept; presence ends"),
+            Err(error) => tracing::error!(%error, "not everything could be kept; presence ends"),
+        }
+        shared.ended.send_replace(Some(kept));
+    }
+
+    /// First what a restart cannot do without: what was heard, and what was decided. Then everybody's exact `last_seen`.
+    async fn last_words(&self) -> Result<(), StoreError> {
+        let shared = self.shared();
+        let rounds = std::mem::take(&mut self.life.tasks.lock().rounds);
+        for round in rounds {
+            // One that panicked has nothing to hand over.
+            let _ = round.await;
+        }
+        listener::append(shared).await?;
+        compare::settled(shared).await?;
+        let present = compare::present(shared).await;
+        for names in present.chunks(LAST_ROWS) {
+            names.iter().for_each(|user| upkeep::save(shared, user));
+            compare::settled(shared).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Tasks {
+    fn abort(&mut self) {
+        self.rounds.drain(..).chain(self.scribe.take()).for_each(|task| task.abort());
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.tasks.get_mut().abort();
+        self.shared.board.close();
+    }
+}
+
+/// Random numbers for hashing and for the name of this life.
+fn seeds() -> Result<[u64; 3], StoreError> {
+    let mut seeds = [0; 3];
+    for seed in &mut seeds {
+        *seed = getrandom::u64().map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
+    }
+    Ok(seeds)
+}

@@ -1,0 +1,137 @@
+//! What keeps `last_seen` across a crash: once a second, everything that was heard goes to the store as one packed block.
+//! **Evidence is let go of only when a block with it was appended.**
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presently_core::{SessionNumber, Tick, Timestamp};
+
+use crate::evidence::{Stamp, pack};
+use crate::shard::SHARDS;
+use crate::shared::Shared;
+use crate::store::{EvidenceBlock, StoreError};
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Entries of one block.
+const BLOCK_MAX: usize = 1_000_000;
+
+/// What was heard and is not appended yet.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    life: u64,
+    /// Not sorted, and with older evidence of a session before newer. Bounded by the number of sessions after each round.
+    waiting: Vec<(SessionNumber, Timestamp)>,
+    /// The blocks that must stay, by their place in this life: the wall clock may step, and then their times say little.
+    kept: VecDeque<(Tick, Timestamp)>,
+}
+
+impl Heard {
+    /// `oldest` is the time of the oldest block of earlier lives.
+    pub(crate) fn new(life: u64, opened: Tick, oldest: Option<Timestamp>) -> Self {
+        Self { life, waiting: Vec::new(), kept: oldest.map(|at| (opened, at)).into_iter().collect() }
+    }
+
+    /// Sorted by number, the newest evidence of each.
+    fn tidy(&mut self) {
+        self.waiting.sort_by_key(|&(number, _)| number);
+        self.waiting.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1 = later.1;
+            }
+            same
+        });
+    }
+
+    /// The time from which blocks must stay, so that silence can be measured over `length` of listening.
+    fn keep_from(&mut self, now: presently_core::Now, length: Duration) -> Timestamp {
+        while self.kept.front().is_some_and(|&(tick, _)| now.tick - tick > length) {
+            self.kept.pop_front();
+        }
+        let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        let by_wall = Timestamp(now.wall.0.saturating_sub(micros));
+        self.kept.iter().map(|&(_, at)| at).fold(by_wall, Ord::min)
+    }
+}
+
+pub(crate) async fn listen(shared: Arc<Shared>) {
+    let mut failing = false;
+    while shared.pause(EVERY).await {
+        let appended = append(&shared).await;
+        if let Err(error) = &appended
+            && !failing
+        {
+            tracing::warn!(%error, "evidence could not be kept; it is tried again each second");
+        }
+        failing = appended.is_err();
+    }
+}
+
+/// Appends what was heard since the last time. An empty block says that the server listened until then.
+pub(crate) async fn append(shared: &Shared) -> Result<(), StoreError> {
+    let mut heard = shared.heard.lock().await;
+    let mut users = 0;
+    for place in 0..SHARDS {
+        shared.shards.at(place, |shard| {
+            users += shard.engine.counts().users;
+            shard.engine.drain_evidence(&mut |number, at| heard.waiting.push((number, at)));
+        });
+    }
+    if users == 0 && heard.waiting.is_empty() {
+        shared.set_evidence_health(Ok(()));
+        return Ok(());
+    }
+    heard.tidy();
+    let now = shared.clock.now();
+    let stamp = Stamp { life: heard.life, tick: now.tick };
+    let keep_from = heard.keep_from(now, shared.config.policy.inactivity_timeout() * 2 + Duration::from_secs(60));
+    let mut at = now.wall;
+    loop {
+        let count = heard.waiting.len().min(BLOCK_MAX);
+        let block = EvidenceBlock { at, packed: pack(stamp, at, &heard.waiting[..count]) };
+        let appended = shared.store.append_evidence(&block, keep_from).await;
+        shared.set_evidence_health(appended.clone());
+        appended?;
+        heard.kept.push_back((now.tick, at));
+        heard.waiting.drain(..count);
+        if heard.waiting.is_empty() {
+            break;
+        }
+        at = at + Duration::from_micros(1);
+    }
+    if heard.waiting.capacity() > BLOCK_MAX {
+        heard.waiting = Vec::new();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use presently_core::Now;
+
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(300);
+
+    fn now(second: u64, wall: i64) -> Now {
+        Now { tick: Tick(second * 1_000_000), wall: Timestamp(wall * 1_000_000) }
+    }
+
+    #[test]
+    fn the_newest_evidence_of_a_session_is_kept() {
+        let mut heard = Heard::new(1, Tick(0), None);
+        heard.waiting = vec![(2, Timestamp(20)), (1, Timestamp(30)), (2, Timestamp(10)), (1, Timestamp(31))];
+        heard.tidy();
+        assert_eq!(heard.waiting, [(1, Timestamp(31)), (2, Timestamp(10))]);
+    }
+
+    #[test]
+    fn a_wall_that_steps_forward_drops_no_block_that_is_needed() {
+        let mut heard = Heard::new(1, Tick(0), None);
+        heard.kept.extend([(Tick(10_000_000), Timestamp(10_000_000)), (Tick(11_000_000), Timestamp(11_000_000))]);
+        assert_eq!(heard.keep_from(now(12, 3612), LENGTH), Timestamp(10_000_000));
+        assert_eq!(heard.keep_from(now(311, 3911), LENGTH), Timestamp(11_000_000));
+        assert_eq!(heard.keep_from(now(312, 3912), LENGTH), Timestamp(3_612_000_000));
+    }
+}

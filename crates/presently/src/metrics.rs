@@ -1,0 +1,80 @@
+//! The figures that Presently gives to the `metrics` facade. **No label names a user.**
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+use presently_core::{Reason, Status, Transition};
+
+const TRANSITIONS: &str = "presently_transitions_total";
+const LATENESS: &str = "presently_offline_lateness_seconds";
+const FLUSH_ROWS: &str = "presently_flush_rows";
+const FLUSH_SECONDS: &str = "presently_flush_seconds";
+const MENDED: &str = "presently_mended_total";
+const HISTORY_DROPPED: &str = "presently_history_dropped_total";
+
+/// Handles, looked up once. A recorder that is installed later hears nothing: install it before [`open`](crate::Presently::open).
+pub(crate) struct Metrics {
+    /// By reason, then by status.
+    transitions: Vec<[Counter; 3]>,
+    lateness: Histogram,
+    flush_rows: Histogram,
+    flush_seconds: Histogram,
+    pub(crate) mended: Counter,
+    pub(crate) history_dropped: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        describe_counter!(TRANSITIONS, "Changes of a user's merged status, by reason and by what is shown since.");
+        describe_histogram!(LATENESS, Unit::Seconds, "From a deadline to the announcement that the user is offline.");
+        describe_histogram!(FLUSH_ROWS, "Rows kept by one group commit.");
+        describe_histogram!(FLUSH_SECONDS, Unit::Seconds, "How long one group commit took.");
+        describe_counter!(MENDED, "Differences between the store and the engine that were found and mended.");
+        describe_counter!(HISTORY_DROPPED, "History lines given up because the store was away for too long.");
+        let statuses = [Status::Offline, Status::Away, Status::Online];
+        let transitions = Reason::ALL
+            .map(|reason| statuses.map(|to| counter!(TRANSITIONS, "reason" => reason.as_str(), "to" => to.as_str())));
+        Self {
+            transitions: transitions.into(),
+            lateness: histogram!(LATENESS),
+            flush_rows: histogram!(FLUSH_ROWS),
+            flush_seconds: histogram!(FLUSH_SECONDS),
+            mended: counter!(MENDED),
+            history_dropped: counter!(HISTORY_DROPPED),
+        }
+    }
+
+    /// Counts a transition that is announced `waited` after it was decided.
+    pub(crate) fn announced(&self, transition: &Transition, waited: Duration) {
+        if let Some(counters) = self.transitions.get(transition.reason as usize) {
+            counters[transition.to as usize].increment(1);
+        }
+        if let (Status::Offline, Some(lateness)) = (transition.to, transition.lateness) {
+            self.lateness.record((lateness + waited).as_secs_f64());
+        }
+    }
+
+    pub(crate) fn flushed(&self, rows: usize, took: Duration) {
+        self.flush_rows.record(rows as f64);
+        self.flush_seconds.record(took.as_secs_f64());
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_and_statuses_count_in_their_declared_order() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+        assert_eq!([Status::Offline as usize, Status::Away as usize, Status::Online as usize], [0, 1, 2]);
+    }
+}

@@ -1,0 +1,178 @@
+//! Questions. **Memory first, then what the store does not have yet, then the store**: no answer is older than one that was told.
+
+use presently_core::PresenceRow;
+
+use crate::config::{Error, Stats};
+use crate::handle::Presently;
+use crate::newest::Newest;
+use crate::shard::presence;
+use crate::shared::Known;
+use crate::store::TransitionRow;
+use crate::subscribe::Transitions;
+use crate::{Counts, Explanation, Now, Policy, Presence, Status, Timestamp, UserId};
+
+/// Users asked of the store in one call.
+const CALL_MAX: usize = 10_000;
+
+impl Presently {
+    /// Whether the user is shown online (away is not).
+    ///
+    /// # Errors
+    /// As [`presence`](Self::presence).
+    pub async fn is_online(&self, user: &str) -> Result<bool, Error> {
+        Ok(self.presence(user).await?.status == Status::Online)
+    }
+
+    /// From memory, else from the store. An unknown user is offline, never seen.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when only the store knows and it does not answer; [`Error::Closed`].
+    pub async fn presence(&self, user: &str) -> Result<Presence, Error> {
+        self.shared().closed()?;
+        let known = self.known(user);
+        self.completed(user, known).await
+    }
+
+    /// In the order asked, one store call at most for those not in memory (one for each 10,000).
+    ///
+    /// # Errors
+    /// As [`presence`](Self::presence).
+    pub async fn presences(&self, users: &[UserId]) -> Result<Vec<Presence>, Error> {
+        self.shared().closed()?;
+        let mut found: Vec<Option<Presence>> = Vec::with_capacity(users.len());
+        let (mut places, mut names) = (Vec::new(), Vec::new());
+        for (place, user) in users.iter().enumerate() {
+            let known = self.known(user);
+            if known.complete {
+                found.push(Some(concluded(user, known, None)));
+            } else {
+                found.push(None);
+                places.push(place);
+                names.push(user.clone());
+            }
+        }
+        for (places, names) in places.chunks(CALL_MAX).zip(names.chunks(CALL_MAX)) {
+            let rows = self.shared().store.presences(names).await?;
+            for ((&place, user), row) in places.iter().zip(names).zip(rows) {
+                // They may have come online while the store was read.
+                found[place] = Some(concluded(user, self.known(user), row));
+            }
+        }
+        let unknown = |user: &UserId| concluded(user, Known::default(), None);
+        Ok(found.into_iter().zip(users).map(|(found, user)| found.unwrap_or_else(|| unknown(user))).collect())
+    }
+
+    /// From memory alone: `None` is offline, with a `last_seen` that only the store knows.
+    #[must_use]
+    pub fn live(&self, user: &str) -> Option<Presence> {
+        self.shared().shards.with(user, |shard| shard.engine.presence(user))
+    }
+
+    /// Everybody online or away, in no particular order.
+    #[must_use]
+    pub fn online_users(&self) -> Vec<Presence> {
+        self.newest_online(None, usize::MAX)
+    }
+
+    /// The first `limit` of those online or away, newest `last_seen` first (ties: user id, ascending), strictly after `after`.
+    /// Who was never seen comes last, as if seen at the beginning of time.
+    #[must_use]
+    pub fn newest_online(&self, after: Option<(Timestamp, UserId)>, limit: usize) -> Vec<Presence> {
+        let mut newest = Newest::new(after, limit);
+        self.shared().shards.visit_present(&mut |user, status, last_seen, since| {
+            newest.offer(user, last_seen, |user| presence(user, status, last_seen, since));
+        });
+        newest.finish()
+    }
+
+    /// Why the user has the status they have; `None` for one who is not in memory.
+    #[must_use]
+    pub fn explain(&self, user: &str) -> Option<Explanation> {
+        let shared = self.shared();
+        shared.shards.with(user, |shard| shard.engine.explain(shared.clock.now(), user))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared().shards.counts().0
+    }
+
+    /// The kept history of a user: `from <= at < to`, oldest first, the newest `limit` of them.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Closed`].
+    pub async fn transitions(
+        &self,
+        user: &str,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<TransitionRow>, Error> {
+        self.shared().closed()?;
+        Ok(self.shared().store.transitions(&user.into(), from, to, limit).await?)
+    }
+
+    /// This moment, on the clock that decides.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.shared().clock.now()
+    }
+
+    /// The timings.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.shared().config.policy
+    }
+
+    /// Figures for metrics.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        use std::sync::atomic::Ordering::Relaxed;
+        let shared = self.shared();
+        let (counts, evidence) = shared.shards.counts();
+        Stats {
+            counts,
+            pending: (shared.queue.len() + shared.queue.backlog()) as u64,
+            evidence,
+            history_dropped: shared.history_dropped.load(Relaxed),
+            mended: shared.mended.load(Relaxed),
+        }
+    }
+
+    /// Every transition from now on, each after the store kept it (or, while the store is down, after it refused), in order.
+    #[must_use]
+    pub fn subscribe(&self) -> Transitions {
+        self.shared().board.subscribe()
+    }
+
+    fn known(&self, user: &str) -> Known {
+        let shared = self.shared();
+        shared.shards.with(user, |shard| shared.known(shard, user))
+    }
+
+    /// Asks the store for what is not known of this moment.
+    pub(crate) async fn completed(&self, user: &str, known: Known) -> Result<Presence, Error> {
+        if known.complete {
+            return Ok(concluded(user, known, None));
+        }
+        let mut rows = self.shared().store.presences(&[user.into()]).await?;
+        // Who was not known may have come online while the store was read.
+        let known = if known.presence.is_some() { known } else { self.known(user) };
+        Ok(concluded(user, known, rows.pop().flatten()))
+    }
+}
+
+/// What is known, completed by the store's row. Who is only in the store is offline, whatever the row says.
+fn concluded(user: &str, mut known: Known, row: Option<PresenceRow>) -> Presence {
+    if let Some(row) = row.filter(|_| !known.complete) {
+        let since = match row.status {
+            Status::Offline => row.since,
+            _ => row.last_seen.unwrap_or(row.since).max(row.since),
+        };
+        let (status, last_seen) = (Status::Offline, row.last_seen);
+        known.add(Presence { user: row.user, status, last_seen, since: Some(since) });
+    }
+    let unknown = || Presence { user: user.into(), status: Status::Offline, last_seen: None, since: None };
+    known.presence.unwrap_or_else(unknown)
+}

@@ -1,0 +1,186 @@
+//! What the handle and the background tasks share. **Whatever is decided is decided here, under the lock of one shard.**
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use presently_core::{Effects, Input, Now, Presence, Status};
+use tokio::sync::{oneshot, watch};
+
+use crate::clock::Clock;
+use crate::config::{Config, Error};
+use crate::listener::Heard;
+use crate::metrics::Metrics;
+use crate::queue::{Kept, Queue};
+use crate::shard::{Shard, Shards};
+use crate::store::Store;
+use crate::subscribe::Board;
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shards: Shards,
+    pub(crate) queue: Queue,
+    pub(crate) board: Board,
+    pub(crate) heard: tokio::sync::Mutex<Heard>,
+    pub(crate) metrics: Metrics,
+    /// The error of the last attempt to keep something.
+    pub(crate) health: Mutex<Kept>,
+    /// The same for evidence blocks.
+    pub(crate) evidence_health: Mutex<Kept>,
+    pub(crate) history_dropped: AtomicU64,
+    pub(crate) mended: AtomicU64,
+    /// Users in memory, all shards together. Changes only when somebody comes or goes.
+    pub(crate) users: AtomicI64,
+    pub(crate) closed: AtomicBool,
+    /// Becomes true when the background tasks are to end.
+    pub(crate) stop: watch::Sender<bool>,
+    /// How the shutdown went, once it is over.
+    pub(crate) ended: watch::Sender<Option<Kept>>,
+}
+
+impl Shared {
+    /// Decides `input`, and pushes what follows from it.
+    pub(crate) fn decide(&self, shard: &mut Shard, now: Now, input: Input<'_>) -> Result<(), Error> {
+        let effects = self.weigh(shard, now, input)?;
+        self.push(shard, now, effects);
+        Ok(())
+    }
+
+    /// The same; the receiver is told when that and all before it is kept.
+    pub(crate) fn decide_and_wait(
+        &self,
+        shard: &mut Shard,
+        now: Now,
+        input: Input<'_>,
+    ) -> Result<oneshot::Receiver<Kept>, Error> {
+        let effects = self.weigh(shard, now, input)?;
+        Ok(self.push_and_wait(shard, now, effects))
+    }
+
+    /// Decides `input`; the caller pushes the effects before the shard is let go.
+    pub(crate) fn weigh(&self, shard: &mut Shard, now: Now, input: Input<'_>) -> Result<Effects, Error> {
+        if shard.closed {
+            return Err(Error::Closed);
+        }
+        if self.queue.is_full() || self.queue.backlog() > Queue::BACKLOG_MAX {
+            return Err(Error::Full);
+        }
+        if self.users.load(Ordering::Relaxed) >= i64::from(self.config.limits.users_max)
+            && newcomer(&input).is_some_and(|user| shard.engine.presence(user).is_none())
+        {
+            return Err(Error::Full);
+        }
+        self.counted(shard, |shard| Ok(shard.engine.apply(now, input)?))
+    }
+
+    /// Follows how many users are in memory through `change`.
+    pub(crate) fn counted<T>(&self, shard: &mut Shard, change: impl FnOnce(&mut Shard) -> T) -> T {
+        let before = shard.engine.counts().users;
+        let changed = change(shard);
+        let after = shard.engine.counts().users;
+        if after != before {
+            self.users.fetch_add(after.cast_signed() - before.cast_signed(), Ordering::Relaxed);
+        }
+        changed
+    }
+
+    pub(crate) fn push(&self, shard: &mut Shard, now: Now, effects: Effects) {
+        shard.decided += u64::from(!effects.is_empty());
+        self.queue.push(effects, now.tick);
+    }
+
+    pub(crate) fn push_and_wait(&self, shard: &mut Shard, now: Now, effects: Effects) -> oneshot::Receiver<Kept> {
+        shard.decided += u64::from(!effects.is_empty());
+        self.queue.push_and_wait(effects, now.tick)
+    }
+
+    /// What is known of a user without the store. The caller holds the shard.
+    pub(crate) fn known(&self, shard: &Shard, user: &str) -> Known {
+        let mut known = Known::default();
+        if let Some(presence) = shard.engine.presence(user) {
+            known.complete = presence.last_seen.is_some() && presence.since.is_some();
+            known.presence = Some(presence);
+            if known.complete {
+                return known;
+            }
+        }
+        if let Some(unkept) = self.queue.unkept(user) {
+            known.complete = unkept.erased;
+            if let Some(row) = unkept.row {
+                known.complete |= row.last_seen.is_some();
+                known.add(Presence {
+                    user: row.user,
+                    status: row.status,
+                    last_seen: row.last_seen,
+                    since: Some(row.since),
+                });
+            }
+        }
+        known
+    }
+
+    pub(crate) fn closed(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Waits for `length`; false when the tasks are to end.
+    pub(crate) async fn pause(&self, length: std::time::Duration) -> bool {
+        let mut stop = self.stopping();
+        tokio::select! {
+            _ = stop.wait_for(|&stop| stop) => false,
+            () = self.clock.sleep(length) => true,
+        }
+    }
+
+    pub(crate) fn set_health(&self, health: Kept) {
+        *self.health.lock() = health;
+    }
+
+    pub(crate) fn set_evidence_health(&self, health: Kept) {
+        *self.evidence_health.lock() = health;
+    }
+}
+
+/// What is known of a user without the store.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) presence: Option<Presence>,
+    /// The store could add nothing.
+    pub(crate) complete: bool,
+}
+
+impl Known {
+    /// Adds what an older source says to what is not known yet.
+    pub(crate) fn add(&mut self, older: Presence) {
+        match &mut self.presence {
+            None => self.presence = Some(older),
+            Some(newer) => {
+                newer.last_seen = newer.last_seen.or(older.last_seen);
+                if newer.status == older.status {
+                    newer.since = newer.since.or(older.since);
+                }
+            }
+        }
+    }
+}
+
+/// The user whom this input may bring into memory.
+fn newcomer<'a>(input: &Input<'a>) -> Option<&'a str> {
+    match *input {
+        Input::Evidence { user, .. } | Input::Override { user, .. } => Some(user),
+        Input::Set { user, status } if status != Status::Offline => Some(user),
+        _ => None,
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presently").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! Telling everybody who listens. **The order of announcements is the order of what each subscriber gets**, with gaps that are named.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use presently_core::Transition;
+use tokio::sync::broadcast;
+
+/// Transitions held for slow subscribers.
+const SLOTS: usize = 65_536;
+
+/// The receiving end of [`Presently::subscribe`](crate::Presently::subscribe).
+#[derive(Debug)]
+pub struct Transitions {
+    receiver: Option<broadcast::Receiver<Arc<Transition>>>,
+}
+
+/// What a subscriber gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A transition, kept by the store.
+    Transition(Arc<Transition>),
+    /// This subscriber was too slow: so many were passed over. Ask for the presences again.
+    Missed(u64),
+}
+
+impl Transitions {
+    /// The next one; `None` after shutdown. Giving up on the wait loses nothing.
+    pub async fn next(&mut self) -> Option<Told> {
+        match self.receiver.as_mut()?.recv().await {
+            Ok(transition) => Some(Told::Transition(transition)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Told::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+
+    /// The next one if it was told already: never waits.
+    pub fn next_now(&mut self) -> Option<Told> {
+        match self.receiver.as_mut()?.try_recv() {
+            Ok(transition) => Some(Told::Transition(transition)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Told::Missed(missed)),
+            Err(_) => None,
+        }
+    }
+}
+
+/// The sending end: only the scribe announces.
+#[derive(Debug)]
+pub(crate) struct Board {
+    sender: RwLock<Option<broadcast::Sender<Arc<Transition>>>>,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { sender: RwLock::new(Some(broadcast::Sender::new(SLOTS))) }
+    }
+
+    pub(crate) fn subscribe(&self) -> Transitions {
+        Transitions { receiver: self.sender.read().as_ref().map(broadcast::Sender::subscribe) }
+    }
+
+    pub(crate) fn tell(&self, transition: Transition) {
+        if let Some(sender) = &*self.sender.read()
+            && sender.receiver_count() > 0
+        {
+            // Nobody may be left by now, which is no loss.
+            let _ = sender.send(Arc::new(transition));
+        }
+    }
+
+    /// Subscribers read what was told, and then the end.
+    pub(crate) fn close(&self) {
+        self.sender.write().take();
+    }
+}

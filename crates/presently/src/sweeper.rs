@@ -1,0 +1,47 @@
+//! Time passing. **Nobody is offline later than a tenth of a second after their deadline**, unless the queue is full.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::shard::SHARDS;
+use crate::shared::Shared;
+
+const EVERY: Duration = Duration::from_millis(100);
+/// Sessions looked at under one lock.
+const STEP: usize = 512;
+/// Steps of one shard in one round: what is left then waits for the next round.
+const STEPS_MAX: usize = 1000;
+
+pub(crate) async fn sweep_on(shared: Arc<Shared>) {
+    while shared.pause(EVERY).await {
+        sweep(&shared).await;
+    }
+}
+
+/// Ends everything that is due.
+pub(crate) async fn sweep(shared: &Shared) {
+    for place in 0..SHARDS {
+        for _ in 0..STEPS_MAX {
+            if shared.queue.is_full() {
+                return;
+            }
+            if !step(shared, place) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// One locked step; false when nothing more is due in this shard.
+fn step(shared: &Shared, place: usize) -> bool {
+    shared.shards.at(place, |shard| {
+        let now = shared.clock.now();
+        if shard.closed || shard.engine.next_deadline().is_none_or(|at| at > now.tick) {
+            return false;
+        }
+        let effects = shared.counted(shard, |shard| shard.engine.sweep(now, STEP));
+        shared.push(shard, now, effects);
+        true
+    })
+}
