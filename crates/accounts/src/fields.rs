@@ -1,0 +1,245 @@
+//! What may stand in the fields of an account. **Sentences are for the person who typed.**
+
+use crate::{Changes, Draft, FieldErrors, ServiceError, fold_case};
+
+const USERNAME_MAX: usize = 150;
+const EMAIL_MAX: usize = 254;
+const EMAIL_LOCAL_MAX: usize = 64;
+const NAME_MAX: usize = 150;
+const BIO_MAX: usize = 1_000;
+const AVATAR_MAX: usize = 500;
+const PASSWORD_CHARACTERS_MIN: usize = 8;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// The answer to a username that somebody else has.
+pub(crate) fn username_taken() -> ServiceError {
+    let sentence = "A user with that username already exists.".to_owned();
+    ServiceError::Invalid([("username", vec![sentence])].into())
+}
+
+pub(crate) fn check_draft(draft: &Draft) -> Result<(), ServiceError> {
+    let mut errors = FieldErrors::new();
+    note(&mut errors, "username", username(&draft.username));
+    note(&mut errors, "email", email(&draft.email));
+    note(&mut errors, "password", password(&draft.password, &draft.username));
+    note(&mut errors, "first_name", line(&draft.first_name));
+    note(&mut errors, "last_name", line(&draft.last_name));
+    done(errors)
+}
+
+pub(crate) fn check_changes(changes: &Changes) -> Result<(), ServiceError> {
+    let mut errors = FieldErrors::new();
+    note(&mut errors, "email", changes.email.as_deref().and_then(email));
+    note(&mut errors, "first_name", changes.first_name.as_deref().and_then(line));
+    note(&mut errors, "last_name", changes.last_name.as_deref().and_then(line));
+    note(&mut errors, "bio", changes.bio.as_deref().and_then(bio));
+    note(&mut errors, "avatar", changes.avatar.as_ref().and_then(|avatar| avatar.as_deref()).and_then(avatar));
+    done(errors)
+}
+
+pub(crate) fn check_password(text: &str, username: &str) -> Result<(), ServiceError> {
+    let mut errors = FieldErrors::new();
+    note(&mut errors, "password", password(text, username));
+    done(errors)
+}
+
+/// Whether an account could have a name as short or long as this. The letters do not matter: accounts that were made elsewhere may
+/// have others.
+pub(crate) fn may_be_username(text: &str) -> bool {
+    (1..=USERNAME_MAX).contains(&text.chars().count())
+}
+
+fn note(errors: &mut FieldErrors, field: &'static str, sentence: Option<String>) {
+    if let Some(sentence) = sentence {
+        errors.entry(field).or_default().push(sentence);
+    }
+}
+
+fn done(errors: FieldErrors) -> Result<(), ServiceError> {
+    if errors.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(errors)) }
+}
+
+fn too_long(text: &str, max: usize) -> Option<String> {
+    (text.chars().count() > max).then(|| format!("Ensure this field has no more than {max} characters."))
+}
+
+fn username(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some("This field may not be blank.".to_owned());
+    }
+    if !text.chars().all(|letter| letter.is_alphanumeric() || "@.+-_".contains(letter)) {
+        let sentence = "Enter a valid username: it may contain only letters, digits and @/./+/-/_ characters.";
+        return Some(sentence.to_owned());
+    }
+    too_long(text, USERNAME_MAX)
+}
+
+fn email(text: &str) -> Option<String> {
+    let is_plausible = text.is_empty()
+        || text.rsplit_once('@').is_some_and(|(local, domain)| {
+            let labels_are = domain.split('.').all(|label| {
+                !label.is_empty()
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-')
+            });
+            (1..=EMAIL_LOCAL_MAX).contains(&local.len())
+                && !local.chars().any(|c| c.is_whitespace() || c.is_control() || "\"(),:;<>@[\\]".contains(c))
+                && labels_are
+                && (domain.contains('.') || domain == "localhost")
+        });
+    if is_plausible { too_long(text, EMAIL_MAX) } else { Some("Enter a valid email address.".to_owned()) }
+}
+
+fn password(text: &str, username: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some("This field may not be blank.".to_owned());
+    }
+    if text.chars().count() < PASSWORD_CHARACTERS_MIN {
+        let sentence = "This password is too short. It must contain at least 8 characters.";
+        return Some(sentence.to_owned());
+    }
+    if text.len() > PASSWORD_BYTES_MAX {
+        return Some("This password is too long. It may have at most 1,024 bytes.".to_owned());
+    }
+    (fold_case(text) == fold_case(username)).then(|| "The password may not be the username.".to_owned())
+}
+
+fn line(text: &str) -> Option<String> {
+    if text.chars().any(char::is_control) {
+        return Some("This field may not contain control characters.".to_owned());
+    }
+    too_long(text, NAME_MAX)
+}
+
+fn bio(text: &str) -> Option<String> {
+    if text.chars().any(|letter| letter.is_control() && !"\n\r\t".contains(letter)) {
+        return Some("This field may not contain control characters.".to_owned());
+    }
+    too_long(text, BIO_MAX)
+}
+
+fn avatar(text: &str) -> Option<String> {
+    let rest = ["https://", "http://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    let is_plausible = rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with('/')
+            && !rest.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'<>\\^`{|}".contains(c))
+    });
+    if is_plausible {
+        too_long(text, AVATAR_MAX)
+    } else {
+        Some("Enter a valid URL that begins with http(s)://.".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(result: Result<(), ServiceError>) -> Vec<&'static str> {
+        match result {
+            Ok(()) => vec![],
+            Err(ServiceError::Invalid(errors)) => {
+                assert!(errors.values().all(|sentences| sentences.len() == 1 && sentences[0].ends_with('.')));
+                errors.into_keys().collect()
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn draft(username: &str) -> Draft {
+        Draft { username: username.to_owned(), password: "correct horse".to_owned(), ..Draft::default() }
+    }
+
+    #[test]
+    fn usernames_are_letters_digits_and_five_signs() {
+        let longest = "é".repeat(150);
+        for good in ["a", "Alice_B-c+d@e.f", "Мария", "山田", "5", &longest] {
+            assert_eq!(fields(check_draft(&draft(good))), [""; 0], "{good}");
+        }
+        let too_long = "é".repeat(151);
+        for bad in ["", " ", "a b", "alice ", "a\nb", "a\0", "a/b", "a\u{202e}b", "a\u{200b}", "<a>", &too_long] {
+            assert_eq!(fields(check_draft(&draft(bad))), ["username"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn email_addresses_are_empty_or_plausible() {
+        let email = |text: &str| fields(check_changes(&Changes { email: Some(text.to_owned()), ..Changes::default() }));
+        for good in ["", "a@b.cd", "o'hara+x@mail.example.org", "jörg@bücher.de", "root@localhost", "a@127.0.0.1"] {
+            assert_eq!(email(good), [""; 0], "{good}");
+        }
+        let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(186));
+        assert_eq!(long.len(), 255);
+        let long_local = format!("{}@b.org", "a".repeat(65));
+        for bad in [
+            "a",
+            "@b.c",
+            "a@",
+            "a@b",
+            "a@@b.c",
+            "a b@c.d",
+            "a@b..c",
+            "a@-b.c",
+            "a@b.c\n",
+            "a@b c.d",
+            &long,
+            &long_local,
+        ] {
+            assert_eq!(email(bad), ["email"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn new_passwords_have_eight_characters_and_are_not_the_username() {
+        let check = |text: &str| fields(check_password(text, "Wintermute"));
+        let longest = "x".repeat(1_024);
+        for good in ["12345678", "пароль-é", "wintermute1", &longest] {
+            assert_eq!(check(good), [""; 0], "{good}");
+        }
+        let too_long = "x".repeat(1_025);
+        for bad in ["", "1234567", "пароль", "wintermute", "WINTERMUTE", &too_long] {
+            assert_eq!(check(bad), ["password"], "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_bio_and_avatar_are_bounded_and_hold_no_control_characters() {
+        let long = "x".repeat(151);
+        let longer = "x".repeat(1_001);
+        let url = |rest: &str| Some(Some(rest.to_owned()));
+        let long_url = format!("https://{}", "x".repeat(493));
+        let good = Changes {
+            first_name: Some("Zoë \"Z\" O'Hara".to_owned()),
+            last_name: Some(String::new()),
+            bio: Some("two\nlines".to_owned()),
+            avatar: url("https://example.org/a.png?x=1&y=%20#z"),
+            ..Changes::default()
+        };
+        assert_eq!(fields(check_changes(&good)), [""; 0]);
+        assert_eq!(fields(check_changes(&Changes { avatar: Some(None), ..Changes::default() })), [""; 0]);
+        let all = ["avatar", "bio", "first_name", "last_name"];
+        for (name, bio, avatar) in [
+            (long.as_str(), longer.as_str(), long_url.as_str()),
+            ("a\nb", "a\0b", "javascript:alert(1)"),
+            ("a\u{7f}", "\u{1b}[0m", "https://example.org/\" onerror=\"x"),
+            ("\u{85}", "\u{9b}", "https://"),
+        ] {
+            let bad = Changes {
+                first_name: Some(name.to_owned()),
+                last_name: Some(name.to_owned()),
+                bio: Some(bio.to_owned()),
+                avatar: url(avatar),
+                ..Changes::default()
+            };
+            assert_eq!(fields(check_changes(&bad)), all, "{name:?} {bio:?} {avatar:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let draft = Draft { email: "x".to_owned(), password: "short".to_owned(), ..draft("no one") };
+        assert_eq!(fields(check_draft(&draft)), ["email", "password", "username"]);
+    }
+}

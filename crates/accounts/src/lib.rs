@@ -1,0 +1,57 @@
+//! Who may: accounts, passwords, tokens and the sessions' credentials. **No password and no token is ever stored, logged or shown.**
+//!
+//! [`Accounts`] is the service; [`store::AccountStore`] is the port to what is remembered; [`memory::MemoryStore`] is one that forgets.
+//! Time is always an argument.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use presently_accounts::memory::MemoryStore;
+//! use presently_accounts::{Accounts, Device, Draft, SecretKey, Settings};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings {
+//!     secret: SecretKey::new("a secret that nobody else knows")?,
+//!     access_lifetime: Duration::from_secs(3_600),
+//!     refresh_lifetime: Duration::from_secs(7 * 86_400),
+//! };
+//! let accounts = Accounts::new(Arc::new(MemoryStore::new()), settings);
+//! let now = "2026-11-24T01:54:46Z".parse()?;
+//! let draft = Draft { username: "alice".into(), password: "correct horse".into(), ..Draft::default() };
+//! accounts.create(draft, now, None).await?;
+//!
+//! let device = Device { address: "192.0.2.7".parse()?, user_agent: String::new() };
+//! let signed_in = accounts.login("Alice", "correct horse", &device, now).await?;
+//! let caller = accounts.authenticate(&signed_in.tokens.access, now).await?;
+//! assert_eq!(caller.account, signed_in.account.id);
+//!
+//! accounts.logout(&caller, None, now).await?;
+//! assert!(accounts.authenticate(&signed_in.tokens.access, now).await.is_err());
+//! # Ok(())
+//! # }
+//! ```
+mod account;
+mod admission;
+mod cache;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod fields;
+mod follow;
+mod hashing;
+mod login;
+mod manage;
+pub mod memory;
+mod password;
+mod service;
+mod session;
+pub mod store;
+mod throttle;
+mod token;
+
+pub use account::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, fold_case};
+pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, StoreError};
+pub use service::{Accounts, Admission, Caller, Device, Draft, Refreshed, Settings, SignedIn, TokenPair};
+pub use token::{SecretKey, SecretTooShort};

@@ -1,0 +1,90 @@
+//! Accounts: made, changed, erased. **What takes a right away ends the sessions too, and is known here when the call returns.**
+
+use jiff::Timestamp;
+
+use crate::hashing::Busy;
+use crate::service::Accounts;
+use crate::store::AuditEntry;
+use crate::{Account, AccountId, AccountStatus, Changes, Draft, NewAccount, ServiceError, StoreError, fields};
+
+impl Accounts {
+    /// Checks and hashes; then makes the account.
+    pub async fn create(
+        &self,
+        draft: Draft,
+        now: Timestamp,
+        audit: Option<AuditEntry>,
+    ) -> Result<Account, ServiceError> {
+        fields::check_draft(&draft)?;
+        if self.inner.store.account_named(&draft.username).await?.is_some() {
+            return Err(fields::username_taken());
+        }
+        let password = self.inner.hashing.hash(&draft.password).await?;
+        let account = NewAccount {
+            username: draft.username,
+            email: draft.email,
+            password,
+            first_name: draft.first_name,
+            last_name: draft.last_name,
+            role: draft.role,
+            status: draft.status,
+            is_staff: draft.is_staff,
+            email_verified: false,
+            is_approved: draft.status == AccountStatus::Active,
+        };
+        match self.inner.store.insert(&account, now, audit.as_ref()).await {
+            Err(StoreError::UsernameTaken) => Err(fields::username_taken()),
+            made => Ok(made?),
+        }
+    }
+
+    /// Changes an account. A change that takes away (to another state than active, or deactivated) ends the sessions, asked for or
+    /// not. A new password belongs to [`Self::set_password`].
+    pub async fn update(
+        &self,
+        id: AccountId,
+        changes: Changes,
+        now: Timestamp,
+        audit: Option<AuditEntry>,
+    ) -> Result<Account, ServiceError> {
+        fields::check_changes(&changes)?;
+        let takes_away =
+            changes.is_active == Some(false) || changes.status.is_some_and(|status| status != AccountStatus::Active);
+        let changes = Changes { end_sessions: changes.end_sessions || takes_away, ..changes };
+        let touches_rights = changes.end_sessions
+            || changes.role.is_some()
+            || changes.is_staff.is_some()
+            || changes.status.is_some()
+            || changes.is_active.is_some();
+        let _revocation = touches_rights.then(|| self.inner.cache.revocation(id));
+        Ok(self.inner.store.update(id, &changes, now, audit.as_ref()).await?)
+    }
+
+    /// Checks and hashes a new password; then sets it and ends the sessions of the old one.
+    pub async fn set_password(
+        &self,
+        id: AccountId,
+        password: &str,
+        now: Timestamp,
+        audit: Option<AuditEntry>,
+    ) -> Result<Account, ServiceError> {
+        let account = self.inner.store.account(id).await?.ok_or(StoreError::NotFound)?;
+        fields::check_password(password, &account.username)?;
+        let password = Some(self.inner.hashing.hash(password).await?);
+        let changes = Changes { password, end_sessions: true, ..Changes::default() };
+        let _revocation = self.inner.cache.revocation(id);
+        Ok(self.inner.store.update(id, &changes, now, audit.as_ref()).await?)
+    }
+
+    /// Erases an account with its sessions.
+    pub async fn delete(&self, id: AccountId, now: Timestamp, audit: Option<AuditEntry>) -> Result<(), ServiceError> {
+        let _revocation = self.inner.cache.revocation(id);
+        Ok(self.inner.store.delete(id, now, audit.as_ref()).await?)
+    }
+}
+
+impl From<Busy> for ServiceError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}

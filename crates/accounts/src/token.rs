@@ -1,0 +1,223 @@
+//! Tokens: JWT, HS256. **What [`Keys::read`] returns was signed with our secret; whether it is still good is for others to say.**
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, TokenPair};
+
+pub(crate) const TOKEN_MAX: usize = 4_096;
+const ID_MAX: usize = 128;
+const SECRET_MIN: usize = 16;
+/// The end of the year 9998: what comes later is no moment that a store could keep.
+const EXPIRES_MAX: i64 = 253_370_764_800;
+
+/// The key that tokens are signed with. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct SecretKey(Vec<u8>);
+
+/// The secret can be guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the secret key is too short: it must have at least 16 bytes")]
+pub struct SecretTooShort;
+
+impl SecretKey {
+    /// A key of these bytes (the text of the setting, as it is). At least 16; 32 random ones are better.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, SecretTooShort> {
+        let bytes = bytes.into();
+        if bytes.len() < SECRET_MIN { Err(SecretTooShort) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Access,
+    Refresh,
+}
+
+/// What a token says.
+pub(crate) struct Claims {
+    pub(crate) kind: Kind,
+    pub(crate) account: AccountId,
+    /// `sid`, or `jti` of a foreign token.
+    pub(crate) session: Arc<str>,
+    pub(crate) jti: String,
+    /// Whether it came without `sid`.
+    pub(crate) foreign: bool,
+    /// Whole seconds since 1970, rounded down.
+    pub(crate) issued_at: i64,
+    pub(crate) not_before: i64,
+    pub(crate) expires_at: i64,
+}
+
+impl Claims {
+    /// Whether its time has come and is not over.
+    pub(crate) fn is_current(&self, now: Timestamp) -> bool {
+        let now = now.as_microsecond().div_euclid(1_000_000);
+        self.not_before <= now && now < self.expires_at
+    }
+}
+
+/// The claims on the wire, those of djangorestframework-simplejwt included.
+#[derive(Deserialize)]
+struct Received {
+    token_type: String,
+    exp: serde_json::Number,
+    iat: Option<serde_json::Number>,
+    nbf: Option<serde_json::Number>,
+    jti: String,
+    user_id: UserId,
+    sid: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum UserId {
+    Number(i64),
+    Digits(String),
+}
+
+#[derive(Serialize)]
+struct Issued<'a> {
+    token_type: &'a str,
+    exp: i64,
+    iat: i64,
+    jti: &'a str,
+    user_id: i64,
+    sid: &'a str,
+}
+
+/// Signs and reads tokens.
+pub(crate) struct Keys {
+    signing: EncodingKey,
+    reading: DecodingKey,
+    validation: Validation,
+}
+
+impl Keys {
+    pub(crate) fn new(secret: &SecretKey) -> Self {
+        // Times are judged by the caller's clock, not by the one that the library would read.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        Self { signing: EncodingKey::from_secret(&secret.0), reading: DecodingKey::from_secret(&secret.0), validation }
+    }
+
+    /// What `token` says, when it is one of ours or made with our secret.
+    pub(crate) fn read(&self, token: &str) -> Option<Claims> {
+        let token = jsonwebtoken::decode::<Received>(token, &self.reading, &self.validation).ok()?;
+        // RFC 7515, 4.1.11: who does not understand what is critical must refuse.
+        if token.header.crit.is_some() {
+            return None;
+        }
+        token.claims.understood()
+    }
+
+    /// Two tokens of a session; `refresh_jti` is the id of the second.
+    pub(crate) fn issue(
+        &self,
+        account: AccountId,
+        session: &str,
+        refresh_jti: &str,
+        now: Timestamp,
+        lifetimes: Lifetimes,
+    ) -> Option<TokenPair> {
+        let iat = now.as_microsecond().div_euclid(1_000_000);
+        let sign = |token_type, jti: &str, seconds: i64| {
+            let claims =
+                Issued { token_type, exp: iat.saturating_add(seconds), iat, jti, user_id: account.0, sid: session };
+            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing).ok()
+        };
+        Some(TokenPair {
+            access: sign("access", &random_id(), lifetimes.access_seconds)?,
+            refresh: sign("refresh", refresh_jti, lifetimes.refresh_seconds)?,
+        })
+    }
+}
+
+/// How long tokens are good for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) access_seconds: i64,
+    pub(crate) refresh_seconds: i64,
+}
+
+impl Lifetimes {
+    /// When the last token of a session that are issued now ends.
+    pub(crate) fn end(self, now: Timestamp) -> Timestamp {
+        let seconds = self.access_seconds.max(self.refresh_seconds);
+        now.as_second().checked_add(seconds).map_or(Timestamp::MAX, moment)
+    }
+}
+
+/// This second since 1970; beyond what can be told, the last that can.
+pub(crate) fn moment(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds.clamp(0, EXPIRES_MAX)).unwrap_or(Timestamp::MAX)
+}
+
+impl Received {
+    fn understood(self) -> Option<Claims> {
+        let kind = match self.token_type.as_str() {
+            "access" => Kind::Access,
+            "refresh" => Kind::Refresh,
+            _ => return None,
+        };
+        let account = match self.user_id {
+            UserId::Number(number) => number,
+            UserId::Digits(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok()?,
+            UserId::Digits(_) => return None,
+        };
+        let expires_at = seconds(&self.exp)?;
+        if account < 0 || !(0..=EXPIRES_MAX).contains(&expires_at) || !is_id(&self.jti) {
+            return None;
+        }
+        if !self.sid.as_deref().is_none_or(is_id) {
+            return None;
+        }
+        let foreign = self.sid.is_none();
+        Some(Claims {
+            kind,
+            account: AccountId(account),
+            session: self.sid.as_deref().unwrap_or(&self.jti).into(),
+            jti: self.jti,
+            foreign,
+            issued_at: self.iat.as_ref().map_or(Some(0), seconds)?,
+            not_before: self.nbf.as_ref().map_or(Some(i64::MIN), seconds)?,
+            expires_at,
+        })
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=ID_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+/// Whole seconds, rounded down.
+#[expect(clippy::cast_possible_truncation, reason = "a float beyond the range becomes the end of the range")]
+fn seconds(number: &serde_json::Number) -> Option<i64> {
+    number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds.floor() as i64))
+}
+
+/// 128 random bits, in 22 characters.
+pub(crate) fn random_id() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes())
+}
+
+pub(crate) fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
