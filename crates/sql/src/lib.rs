@@ -1,0 +1,21 @@
+//! What Presently remembers: the stores on SQL. **What a call answered is on the disk, and a failed call left nothing behind.**
+//!
+//! [`SqliteStores`] is both the presence [`Store`](presently::store::Store) and the
+//! [`AccountStore`](presently_accounts::store::AccountStore): one file, one writer, one schema.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use presently::store::Store;
+//! use presently_sql::{OpenOptions, SqliteStores};
+//!
+//! let stores = SqliteStores::open("data/presently.db", OpenOptions::default()).await?;
+//! stores.probe().await?;
+//! stores.close().await;
+//! # Ok(())
+//! # }
+//! ```
+mod moment;
+mod search;
+pub mod sqlite;
+
+pub use sqlite::{OpenError, OpenOptions, SqliteStores};
