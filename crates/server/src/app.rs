@@ -1,0 +1,216 @@
+//! What all requests share, and what runs beside them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use presently::clock::Clock;
+use presently::store::Store;
+use presently::{Presently, store::StoreError};
+use presently_accounts::store::AccountStore;
+use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
+use presently_sql::SqliteStores;
+use tokio::task::JoinHandle;
+
+use crate::folder::Folder;
+use crate::metrics::Metrics;
+use crate::settings::{BadSettings, Settings, sqlite_path};
+use crate::{docs_page, routes};
+
+/// How often accounts are checked for changes that other processes made (the contract allows a second).
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// How often the figures that histograms gathered are folded.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often caches, counters and expired sessions are tidied.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// A presence server without a listener: the stores, the engine, the accounts and the tasks around them. All clones are one.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    presently: Presently,
+    accounts: Accounts,
+    stores: SqliteStores,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    openapi: Bytes,
+    docs: Bytes,
+    /// Held while an account and its presence change together, so that both see the acts in one order.
+    acts: tokio::sync::Mutex<()>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Keeps the data folder locked against a second server.
+    _folder: Folder,
+}
+
+/// Why a server did not start: one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that do not do: exit code 2.
+    #[error("{0}")]
+    Settings(#[from] BadSettings),
+    /// Everything else: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl App {
+    /// Opens the data folder and the database, loads what was known, and starts the engine.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let database = sqlite_path(&settings.database_url)?;
+        let folder = Folder::lock(database.parent().unwrap_or(Path::new("."))).map_err(StartError::Failed)?;
+        let secret = match &settings.secret_key {
+            Some(key) => key.clone(),
+            None => folder.secret_key().map_err(StartError::Failed)?,
+        };
+        let secret = SecretKey::new(secret).map_err(|error| BadSettings(format!("secret_key: {error}")))?;
+        let metrics = Metrics::install();
+        let stores = SqliteStores::open(&database, presently_sql::OpenOptions::default())
+            .await
+            .map_err(|error| StartError::Failed(error.to_string()))?;
+        let account_store: Arc<dyn AccountStore> = Arc::new(stores.clone());
+        let store: Arc<dyn Store> = Arc::new(stores.clone());
+        let accounts = Accounts::new(
+            account_store,
+            AccountSettings {
+                secret,
+                access_lifetime: settings.access_token_lifetime,
+                refresh_lifetime: settings.refresh_token_lifetime,
+            },
+        );
+        let failed = |error: &dyn std::fmt::Display| StartError::Failed(format!("cannot read the database: {error}"));
+        accounts.follow_changes().await.map_err(|error| failed(&error))?;
+        let presently =
+            Presently::open(settings.presence()?, store, Arc::clone(&clock)).await.map_err(|error| failed(&error))?;
+        for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
+            presently.bar(&account.to_string()).await.map_err(|error| failed(&error))?;
+        }
+        let openapi = routes::openapi();
+        let app = Self(Arc::new(Inner {
+            docs: docs_page::render(&openapi).into(),
+            openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
+            settings,
+            presently,
+            accounts,
+            stores,
+            clock,
+            metrics,
+            acts: tokio::sync::Mutex::new(()),
+            tasks: Mutex::new(Vec::new()),
+            _folder: folder,
+        }));
+        let tasks = vec![
+            tokio::spawn(follow(Arc::downgrade(&app.0))),
+            tokio::spawn(tidy(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
+            tokio::spawn(fold_metrics(Arc::downgrade(&app.0))),
+        ];
+        *app.0.tasks.lock() = tasks;
+        Ok(app)
+    }
+
+    /// The presence library's handle.
+    #[must_use]
+    pub fn presently(&self) -> &Presently {
+        &self.0.presently
+    }
+
+    /// The accounts.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn openapi(&self) -> Bytes {
+        self.0.openapi.clone()
+    }
+
+    pub(crate) fn docs(&self) -> Bytes {
+        self.0.docs.clone()
+    }
+
+    /// Wall time, for accounts and tokens.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.clock.now().wall.0).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Held while an account and its presence change together.
+    pub(crate) async fn acting(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.acts.lock().await
+    }
+
+    /// Whether the store answers and can be written to.
+    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
+        Store::probe(&self.0.stores).await?;
+        self.0.presently.health()
+    }
+
+    /// Keeps everything and stops; the listener must be closed before.
+    pub async fn shutdown(&self) {
+        for task in self.0.tasks.lock().drain(..) {
+            task.abort();
+        }
+        if let Err(error) = self.0.presently.shutdown().await {
+            tracing::error!(%error, "the last moments were not kept");
+        }
+        self.0.stores.close().await;
+    }
+}
+
+/// Follows what other processes do to accounts (`presently user …`), so that it holds here too.
+async fn follow(app: std::sync::Weak<Inner>) {
+    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        ticks.tick().await;
+        let Some(app) = app.upgrade().map(App) else { return };
+        match app.follow_changes().await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(%error, "changes of accounts cannot be followed; trying again");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn tidy(app: std::sync::Weak<Inner>, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(TIDY_EVERY).await;
+        let Some(app) = app.upgrade().map(App) else { return };
+        if let Err(error) = app.accounts().tidy(app.now()).await {
+            tracing::warn!(%error, "expired sessions were not dropped; trying again in a minute");
+        }
+    }
+}
+
+async fn fold_metrics(app: std::sync::Weak<Inner>) {
+    let mut ticks = tokio::time::interval(FOLD_EVERY);
+    loop {
+        ticks.tick().await;
+        let Some(app) = app.upgrade() else { return };
+        app.metrics.tidy();
+    }
+}

@@ -1,0 +1,68 @@
+//! What a newcomer sees at the start: where it is, and what to do next.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use crate::settings::{LogFormat, Settings};
+
+/// The admin that this start made.
+pub(crate) struct FirstAdmin {
+    pub(crate) username: String,
+    pub(crate) password: String,
+}
+
+/// Prints it. The password of a first admin is shown here and nowhere else.
+pub(crate) fn print(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) {
+    let text = match settings.log_format {
+        LogFormat::Text => text(settings, listening, admin),
+        LogFormat::Json => json(listening, admin),
+    };
+    let mut out = std::io::stdout();
+    // Without a reader of stdout there is nobody to tell.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn base(listening: SocketAddr) -> String {
+    if listening.ip().is_loopback() || listening.ip().is_unspecified() {
+        format!("http://localhost:{}", listening.port())
+    } else {
+        format!("http://{listening}")
+    }
+}
+
+fn json(listening: SocketAddr, admin: Option<&FirstAdmin>) -> String {
+    let mut line = serde_json::json!({
+        "level": "INFO", "message": "listening", "url": base(listening), "version": env!("CARGO_PKG_VERSION"),
+    });
+    if let Some(admin) = admin {
+        line["admin_username"] = admin.username.clone().into();
+        line["admin_password"] = admin.password.clone().into();
+    }
+    format!("{line}\n")
+}
+
+fn text(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) -> String {
+    let base = base(listening);
+    let (username, password) = admin.map_or(("admin", "YOUR-PASSWORD"), |admin| (&admin.username, &admin.password));
+    let made = admin.map_or_else(String::new, |admin| {
+        format!(
+            "\n  The first admin was made. Its password is shown this once:\n\n    username  {}\n    password  {}\n",
+            admin.username, admin.password
+        )
+    });
+    format!(
+        "\n\
+         Presently {version} listens on {base}, data in {database}\n\
+         {made}\n\
+         \x20 Open  {base}/api/docs\n\n\
+         \x20 Log in, then beat:\n\n\
+         TOKEN=$(curl -s {base}/api/auth/login/ -H 'Content-Type: application/json' \\\n\
+         \x20 -d '{{\"username\":\"{username}\",\"password\":\"{password}\"}}' | sed -n 's/.*\"access\":\"\\([^\"]*\\)\".*/\\1/p')\n\
+         curl -s -X POST {base}/api/users/heartbeat/ -H \"Authorization: Bearer $TOKEN\"\n\n\
+         \x20 Who is online:\n\n\
+         curl -s {base}/api/users/admin/users/online/ -H \"Authorization: Bearer $TOKEN\"\n\n\
+         \x20 Stop with Ctrl-C. More:  presently --help\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+        database = settings.database_url.trim_start_matches("sqlite:"),
+    )
+}

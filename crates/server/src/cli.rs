@@ -1,0 +1,75 @@
+//! The command line. Exit codes: 0; 1 failed (one line on stderr says why); 2 bad arguments or settings.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{Failure, serve, user};
+use crate::settings::Flags;
+
+const EXAMPLES: &str = "\
+Examples:
+  presently                                     serve http://localhost:8000, data in ./data
+  presently --listen 0.0.0.0:8000 --cors-origins http://localhost:5173
+  presently user create alice --email alice@example.com
+  presently user list
+
+Every flag of serve is also an environment variable (shown in brackets) and a key of the file given with --config;
+flags win over variables, variables over the file.";
+
+/// Who is online, who is away, who is offline, and when they were last seen: the presence server.
+///
+/// Without a command it serves. At the first start it makes its data folder, a secret and an admin, whose password it
+/// prints once.
+#[derive(Parser, Debug)]
+#[command(name = "presently", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve (also without a command)
+    Serve(Box<Flags>),
+    /// Make and list accounts, set passwords; works while a server runs
+    #[command(subcommand)]
+    User(user::UserCommand),
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve::run(cli.flags),
+        Some(Command::Serve(flags)) => serve::run(*flags),
+        Some(Command::User(command)) => user::run(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (code, sentence) = match failure {
+                Failure::Failed(sentence) => (1, sentence),
+                Failure::Usage(sentence) => (2, sentence),
+            };
+            let sentence = sentence.replace(['\n', '\r'], " ");
+            let _ = writeln!(std::io::stderr(), "presently: {sentence}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,111 @@
+//! `presently serve`: start, run, stop.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+
+use presently::clock::SystemClock;
+use presently_accounts::{AccountStatus, Draft, Role};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use crate::app::App;
+use crate::banner::{self, FirstAdmin};
+use crate::folder::random_text;
+use crate::settings::{Flags, LogFormat, Settings};
+
+/// Connections that wait in the kernel's queue.
+const BACKLOG: i32 = 4096;
+
+pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
+    let settings = Settings::resolve(flags)?;
+    log(settings.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    // Taken before the data is read, so that a busy port is told at once; opened after, so that nobody waits unheard.
+    let socket = bind(settings.listen)?;
+    let app = App::open(settings, SystemClock::new()).await?;
+    let admin = first_admin(&app).await?;
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot listen: {error}"));
+    let listener = open(socket).map_err(failed)?;
+    banner::print(app.settings(), listener.local_addr().map_err(failed)?, admin.as_ref());
+    let served = crate::serve(app.clone(), listener, stop()?).await;
+    tracing::info!("stopping");
+    app.shutdown().await;
+    served.map_err(|error| Failure::Failed(format!("cannot serve: {error}")))
+}
+
+fn bind(address: SocketAddr) -> Result<Socket, Failure> {
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    bound().map_err(|error: std::io::Error| {
+        Failure::Failed(format!("cannot listen on {address}: {error}; choose another address with --listen"))
+    })
+}
+
+fn open(socket: Socket) -> std::io::Result<TcpListener> {
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Makes an admin when there is none.
+async fn first_admin(app: &App) -> Result<Option<FirstAdmin>, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(format!("cannot make the first admin: {error}"));
+    if app.accounts().store().admin_count().await.map_err(|error| failed(&error))? > 0 {
+        return Ok(None);
+    }
+    let password = random_text::<10>().map_err(|error| failed(&error))?;
+    let taken = app.accounts().store().account_named("admin").await.map_err(|error| failed(&error))?.is_some();
+    let username = if taken {
+        format!("admin-{}", random_text::<3>().map_err(|error| failed(&error))?)
+    } else {
+        "admin".to_owned()
+    };
+    let draft = Draft {
+        username: username.clone(),
+        password: password.clone(),
+        role: Role::Admin,
+        status: AccountStatus::Active,
+        is_staff: true,
+        ..Draft::default()
+    };
+    app.accounts().create(draft, app.now(), None).await.map_err(|error| failed(&error))?;
+    Ok(Some(FirstAdmin { username, password }))
+}
+
+/// Ends at SIGINT or SIGTERM.
+fn stop() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Logs go to stdout. `PRESENTLY_LOG` takes a filter such as `debug` or `presently=trace`.
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("PRESENTLY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
+    // A second subscriber in one process is refused, which only tests do.
+    let _ = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}

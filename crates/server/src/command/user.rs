@@ -1,0 +1,291 @@
+//! `presently user …`: accounts, from the command line. Works on the database, whether a server runs or not.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use presently::clock::{Clock as _, SystemClock};
+use presently_accounts::store::{AccountStore, AuditEntry, Ordering, PageQuery};
+use presently_accounts::{
+    Account, AccountStatus, Accounts, Changes, Draft, Role, SecretKey, ServiceError, Settings as AccountSettings,
+};
+use presently_sql::SqliteStores;
+
+use super::Failure;
+use crate::settings::{DatabaseFlags, Settings, sqlite_path};
+use crate::wire::convert::jiff_time;
+
+/// The longest password read from stdin, in bytes.
+const PASSWORD_BYTES_MAX: u64 = 4096;
+/// Accounts read at once by `list`.
+const LIST_AT_ONCE: u64 = 1000;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum UserCommand {
+    /// Make an account
+    Create(Create),
+    /// Set the password of an account; its sessions end
+    SetPassword(SetPassword),
+    /// List the accounts
+    List(List),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// The name to sign in with
+    name: String,
+    /// E-mail address
+    #[arg(long, default_value = "", hide_default_value = true)]
+    email: String,
+    /// What they may do
+    #[arg(long, value_enum, default_value = "user")]
+    role: RoleWord,
+    /// The state to start in
+    #[arg(long, value_enum, default_value = "active")]
+    status: StatusWord,
+    /// Read the password from the first line of standard input instead of asking for it
+    #[arg(long)]
+    password_stdin: bool,
+    #[command(flatten)]
+    database: DatabaseFlags,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetPassword {
+    /// The account's name
+    name: String,
+    /// Read the password from the first line of standard input instead of asking for it
+    #[arg(long)]
+    password_stdin: bool,
+    #[command(flatten)]
+    database: DatabaseFlags,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseFlags,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleWord {
+    Admin,
+    Moderator,
+    User,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StatusWord {
+    Active,
+    Pending,
+    Suspended,
+    Banned,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Admin => Self::Admin,
+            RoleWord::Moderator => Self::Moderator,
+            RoleWord::User => Self::User,
+        }
+    }
+}
+
+impl From<StatusWord> for AccountStatus {
+    fn from(word: StatusWord) -> Self {
+        match word {
+            StatusWord::Active => Self::Active,
+            StatusWord::Pending => Self::Pending,
+            StatusWord::Suspended => Self::Suspended,
+            StatusWord::Banned => Self::Banned,
+        }
+    }
+}
+
+pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            UserCommand::Create(create) => create.run().await,
+            UserCommand::SetPassword(set) => set.run().await,
+            UserCommand::List(list) => list.run().await,
+        }
+    })
+}
+
+/// The accounts in the database, without a server.
+struct Office {
+    stores: SqliteStores,
+    accounts: Accounts,
+    now: Timestamp,
+}
+
+impl Office {
+    async fn open(flags: &DatabaseFlags) -> Result<Self, Failure> {
+        let path = sqlite_path(&Settings::database_url(flags)?)?;
+        let stores = SqliteStores::open(&path, presently_sql::OpenOptions::default())
+            .await
+            .map_err(|error| Failure::Failed(error.to_string()))?;
+        let store: Arc<dyn AccountStore> = Arc::new(stores.clone());
+        // No token is made here: any key does.
+        let secret = SecretKey::new([0_u8; 32]).map_err(|error| Failure::Failed(error.to_string()))?;
+        let lifetime = Duration::from_secs(1);
+        let settings = AccountSettings { secret, access_lifetime: lifetime, refresh_lifetime: lifetime };
+        let now = Timestamp::from_microsecond(SystemClock::new().now().wall.0).unwrap_or_default();
+        Ok(Self { accounts: Accounts::new(store, settings), stores, now })
+    }
+
+    fn audit(&self, action: &str, account: Option<&Account>, detail: &str) -> AuditEntry {
+        AuditEntry {
+            actor: None,
+            action: action.to_owned(),
+            target: account.map(|account| account.id),
+            detail: detail.to_owned(),
+            at: self.now,
+        }
+    }
+
+    async fn named(&self, name: &str) -> Result<Account, Failure> {
+        let found =
+            self.accounts.store().account_named(name).await.map_err(|error| Failure::Failed(error.to_string()))?;
+        found.ok_or_else(|| Failure::Failed(format!("there is no user {name:?}; see presently user list")))
+    }
+
+    async fn close(self) {
+        self.stores.close().await;
+    }
+}
+
+fn refused(error: ServiceError) -> Failure {
+    Failure::Failed(match error {
+        ServiceError::Invalid(fields) => {
+            let sentences = fields.iter().map(|(field, texts)| format!("{field}: {}", texts.join(" ")));
+            sentences.collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    })
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let password = password(self.password_stdin)?;
+        let office = Office::open(&self.database).await?;
+        let draft = Draft {
+            username: self.name.clone(),
+            email: self.email,
+            password,
+            role: self.role.into(),
+            status: self.status.into(),
+            ..Draft::default()
+        };
+        let audit = office.audit("create", None, &self.name);
+        let account = office.accounts.create(draft, office.now, Some(audit)).await.map_err(refused)?;
+        say(&format!(
+            "made user {} (id {}, {}, {})\n",
+            account.username,
+            account.id,
+            account.role.as_str(),
+            account.status.as_str()
+        ))?;
+        office.close().await;
+        Ok(())
+    }
+}
+
+impl SetPassword {
+    async fn run(self) -> Result<(), Failure> {
+        let password = password(self.password_stdin)?;
+        let office = Office::open(&self.database).await?;
+        let account = office.named(&self.name).await?;
+        let audit = office.audit("set_password", Some(&account), "");
+        office.accounts.set_password(account.id, &password, office.now, Some(audit)).await.map_err(refused)?;
+        // Whoever knew the old password is out.
+        let changes = Changes { end_sessions: true, ..Changes::default() };
+        office.accounts.update(account.id, changes, office.now, None).await.map_err(refused)?;
+        say(&format!("set the password of {}; its sessions ended\n", account.username))?;
+        office.close().await;
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let office = Office::open(&self.database).await?;
+        if !self.json {
+            say(&format!(
+                "{:>6}  {:24} {:10} {:10} {:6} {:32} created\n",
+                "id", "username", "role", "status", "active", "email"
+            ))?;
+        }
+        let mut query = PageQuery { ordering: Ordering::CreatedAt, limit: LIST_AT_ONCE, ..PageQuery::default() };
+        loop {
+            let page =
+                office.accounts.store().page(&query).await.map_err(|error| Failure::Failed(error.to_string()))?;
+            for account in &page.accounts {
+                say(&if self.json { json_line(account) } else { line(account) })?;
+            }
+            query.offset += LIST_AT_ONCE;
+            if query.offset >= page.count {
+                break;
+            }
+        }
+        office.close().await;
+        Ok(())
+    }
+}
+
+fn line(account: &Account) -> String {
+    format!(
+        "{:>6}  {:24} {:10} {:10} {:6} {:32} {}\n",
+        account.id.0,
+        account.username,
+        if account.is_admin() { "admin" } else { account.role.as_str() },
+        account.status.as_str(),
+        if account.is_active { "yes" } else { "no" },
+        account.email,
+        jiff_time(account.created_at),
+    )
+}
+
+fn json_line(account: &Account) -> String {
+    let line = serde_json::json!({
+        "id": account.id.0,
+        "username": account.username,
+        "email": account.email,
+        "role": account.role.as_str(),
+        "is_staff": account.is_staff,
+        "status": account.status.as_str(),
+        "is_active": account.is_active,
+        "created_at": jiff_time(account.created_at),
+    });
+    format!("{line}\n")
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))
+}
+
+/// The first line of stdin, or what a person types twice.
+fn password(from_stdin: bool) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot read the password: {error}"));
+    if from_stdin {
+        let mut text = String::new();
+        std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_line(&mut text).map_err(failed)?;
+        return Ok(text.trim_end_matches(['\n', '\r']).to_owned());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("there is no terminal to ask for the password; use --password-stdin".to_owned()));
+    }
+    let first = rpassword::prompt_password("Password: ").map_err(failed)?;
+    let second = rpassword::prompt_password("Once more: ").map_err(failed)?;
+    if first == second { Ok(first) } else { Err(Failure::Failed("the two passwords differ".to_owned())) }
+}

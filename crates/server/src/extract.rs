@@ -1,0 +1,221 @@
+//! What handlers take from a request: bodies, paths and queries, each refused in the one shape.
+//!
+//! **No body is read without a limit of size and of time.**
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use presently_accounts::AccountId;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// The largest body: 1 MiB.
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A JSON object. No body at all, or an empty one, is `{}`.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
+        let bytes = read(request.into_body()).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// The whole body.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
+    use http_body::Body as _;
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    // Refused by its announcement, before a byte of it is waited for.
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad_request("invalid_body", "The body broke off or is not framed as HTTP asks.")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time.")),
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than one MiB (1,048,576 bytes).")
+}
+
+/// A JSON object as `T`; nothing, or blanks alone, is `{}`.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let text = bytes.trim_ascii();
+    let text = if text.is_empty() { b"{}" } else { text };
+    if text.first() != Some(&b'{') {
+        // Derived types would also read themselves from an array.
+        return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Problem::bad_request("invalid_json", "The body must be a JSON object."),
+            Err(error) => invalid_json(&error),
+        });
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() && field != "." { Problem::field(&field, sentence(&inner)) } else { invalid_json(&inner) }
+    })?;
+    json.end().map_err(|error| invalid_json(&error))?;
+    Ok(value)
+}
+
+fn invalid_json(error: &serde_json::Error) -> Problem {
+    Problem::bad_request("invalid_json", format!("The body is not valid JSON: {error}."))
+}
+
+/// What serde says of a value, without its position.
+fn sentence(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    format!("{}.", capitalised(text))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Body of a call that takes none: any JSON object will do.
+#[derive(serde::Deserialize, Debug)]
+pub(crate) struct Nothing {}
+
+/// The account in the path, as a number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccountPath(pub(crate) AccountId);
+
+impl<S: Send + Sync> FromRequestParts<S> for AccountPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::user_not_found())?;
+        params
+            .iter()
+            .find(|(name, _)| *name == "id")
+            .and_then(|(_, value)| number(value))
+            .map(|id| Self(AccountId(id)))
+            .ok_or_else(Problem::user_not_found)
+    }
+}
+
+/// Digits alone: `+5` and ` 5` name nobody.
+fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// The query string, by name; of a name given twice the last one counts.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map(|query| Self(query.0))
+            .map_err(|_| Problem::bad_request("invalid_query", "The query string cannot be read."))
+    }
+}
+
+impl Params {
+    /// The value of `name`; an empty one counts as absent.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|text| !text.is_empty())
+    }
+
+    /// The value of `name` as one of the words that `parse` knows.
+    pub(crate) fn word<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        words: &str,
+    ) -> Result<Option<T>, Problem> {
+        self.text(name)
+            .map(|text| {
+                parse(text)
+                    .ok_or_else(|| Problem::field(name, format!("Must be one of {words}.")).with_code("invalid_filter"))
+            })
+            .transpose()
+    }
+
+    /// The value of `name` as a number from `least` to `most`.
+    pub(crate) fn within<N: FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        name: &str,
+        least: N,
+        most: N,
+    ) -> Result<Option<N>, Problem> {
+        self.text(name)
+            .map(|text| match text.parse::<N>() {
+                Ok(number) if number >= least && number <= most => Ok(number),
+                _ => Err(Problem::field(name, format!("Must be a number from {least} to {most}."))),
+            })
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, Debug)]
+    struct Sample {
+        #[serde(default)]
+        name: Option<String>,
+    }
+
+    fn refusal(body: &[u8]) -> Problem {
+        parse::<Sample>(body).unwrap_err()
+    }
+
+    #[test]
+    fn nothing_is_an_empty_object() {
+        for body in [&b""[..], b"{}", b"  \n", b" { } "] {
+            assert!(parse::<Sample>(body).unwrap().name.is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for body in [&b"[]"[..], b"null", b"5", b"\"x\"", b"{", b"{}x", b"\xff", b"{\"name\":\"\\ud800\"}"] {
+            assert_eq!(refusal(body).status(), StatusCode::BAD_REQUEST, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_field() {
+        let text = format!("{:?}", refusal(b"{\"name\": 5}"));
+        assert!(text.contains("name: Invalid type: integer `5`, expected a string."), "{text}");
+    }
+
+    #[test]
+    fn ids_are_digits() {
+        assert_eq!(number("5"), Some(5));
+        for text in ["", "+5", "-5", " 5", "5x", "99999999999999999999"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
+}

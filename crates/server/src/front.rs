@@ -1,0 +1,270 @@
+//! Where every request comes in and every answer goes out: limits, request ids, paths, panics, headers, one log line.
+//!
+//! **Heartbeats stand in front of the router**: they share its authentication, limits and errors, and pass by the rest.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use ipnet::IpNet;
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+
+use crate::app::App;
+use crate::problem::{Cause, Problem, in_one_shape};
+use crate::routes;
+
+/// The longest path with its query, in bytes.
+const URI_BYTES_MAX: usize = 8 * 1024;
+/// All headers together, in bytes. The HTTP layer reads twice as much, so that the answer can say why.
+pub(crate) const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// How long a handler may take.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// The address that a request came from: the peer's, or what a trusted proxy says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().copied().ok_or_else(|| Problem::internal("a request without an address"))
+    }
+}
+
+/// `http://host` as the caller wrote it, for links back here.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin(pub(crate) String);
+
+/// The outermost service.
+#[derive(Clone)]
+pub(crate) struct Front {
+    app: App,
+    router: Router,
+}
+
+impl Front {
+    pub(crate) fn new(app: App) -> Self {
+        Self { router: routes::router(&app), app }
+    }
+
+    /// Answers one request. Never fails, never panics.
+    pub(crate) async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Result<Response, Infallible> {
+        let started = self.app.clock().now().tick;
+        let id = request_id(request.headers());
+        let hot = is_hot(&request);
+        let described =
+            tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri().path()));
+
+        let answered = match refusal(&request) {
+            Some(problem) => Ok(problem.into_response()),
+            None if hot => AssertUnwindSafe(routes::heartbeat::beat(&self.app, request)).catch_unwind().await,
+            None => {
+                strip_trailing_slash(request.uri_mut());
+                let address = client_address(peer.ip(), request.headers(), &self.app.settings().trusted_proxies);
+                request.extensions_mut().insert(ClientAddress(address));
+                let origin = origin(&request, peer.ip(), &self.app.settings().trusted_proxies);
+                request.extensions_mut().insert(origin);
+                let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+                AssertUnwindSafe(self.route(request)).catch_unwind().instrument(span).await
+            }
+        };
+        let response = answered.unwrap_or_else(|panic| Problem::internal(panic_text(panic.as_ref())).into_response());
+        let mut response = in_one_shape(response);
+
+        let took = self.app.clock().now().tick - started;
+        self.app.metrics().answered(response.status(), took);
+        if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
+            tracing::error!(request_id = ?id, status = response.status().as_u16(), cause, "request failed");
+        } else if let Some(described) = described {
+            if hot {
+                tracing::trace!(request_id = ?id, status = response.status().as_u16(), took_us = took.as_micros(), "{described}");
+            } else {
+                tracing::debug!(request_id = ?id, status = response.status().as_u16(), took_us = took.as_micros(), "{described}");
+            }
+        }
+        finish(response.headers_mut(), id);
+        Ok(response)
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response {
+        match tokio::time::timeout(HANDLER_TIMEOUT, self.router.clone().oneshot(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => Problem::unavailable(
+                "timeout",
+                "The answer took too long; what was asked may still happen.",
+                "a handler ran into the time limit",
+            )
+            .into_response(),
+        }
+    }
+}
+
+/// A heartbeat that needs nothing of the router: a page of another origin goes through it, for CORS.
+fn is_hot(request: &Request<Body>) -> bool {
+    *request.method() == Method::POST
+        && matches!(request.uri().path(), "/api/users/heartbeat/" | "/api/users/heartbeat")
+        && !request.headers().contains_key(ORIGIN)
+}
+
+fn refusal(request: &Request<Body>) -> Option<Problem> {
+    let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    if uri > URI_BYTES_MAX {
+        return Some(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", "The address is longer than 8,192 bytes."));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (headers > HEADER_BYTES_MAX).then(|| {
+        Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            "The headers are larger than 16,384 bytes together.",
+        )
+    })
+}
+
+/// The caller's id when it is sane (1 to 64 of letters, digits, `-`, `_`, `.`), else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static BASE: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| getrandom::u64().unwrap_or_default());
+    if let Some(sent) = headers.get(&X_REQUEST_ID) {
+        let sane = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if (1..=64).contains(&sent.len()) && sent.as_bytes().iter().all(sane) {
+            return sent.clone();
+        }
+    }
+    let number = BASE.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut text = [0_u8; 16];
+    for (place, byte) in text.iter_mut().enumerate() {
+        let digit = (number >> (60 - 4 * place)) & 0xf;
+        *byte = b"0123456789abcdef"[digit as usize];
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Every path works with and without its trailing slash: routes are written without.
+fn strip_trailing_slash(uri: &mut Uri) {
+    let path = uri.path();
+    if path.len() < 2 || !path.ends_with('/') {
+        return;
+    }
+    let bare = path.strip_suffix('/').unwrap_or(path);
+    let text = match uri.query() {
+        Some(query) => format!("{bare}?{query}"),
+        None => bare.to_owned(),
+    };
+    if let Ok(path_and_query) = PathAndQuery::try_from(text) {
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.path_and_query = Some(path_and_query);
+        *uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+}
+
+fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    proxies.iter().any(|net| net.contains(&address))
+}
+
+/// The last address in `X-Forwarded-For` that no trusted proxy has; the peer's own when it is not trusted itself.
+fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, proxies) {
+        return peer;
+    }
+    let mut nearest = peer;
+    let values: Vec<_> = headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    for entry in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+        nearest = address.to_canonical();
+        if !is_trusted(nearest, proxies) {
+            break;
+        }
+    }
+    nearest
+}
+
+fn origin(request: &Request<Body>, peer: IpAddr, proxies: &[IpNet]) -> Origin {
+    let headers = request.headers();
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| {
+        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'))
+    });
+    let secure = is_trusted(peer, proxies)
+        && headers.get(&X_FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
+    Origin(host.map_or_else(String::new, |host| format!("{}://{host}", if secure { "https" } else { "http" })))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a handler panicked: {}", text.unwrap_or("without a word"))
+}
+
+/// The headers of every answer.
+fn finish(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(X_REQUEST_ID.clone(), id);
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY.clone(), HeaderValue::from_static("same-site"));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailing_slash_goes_and_the_query_stays() {
+        for (before, after) in
+            [("/a/b/?x=1", "/a/b?x=1"), ("/a/b/", "/a/b"), ("/", "/"), ("/a", "/a"), ("//", "/"), ("/a//", "/a/")]
+        {
+            let mut uri: Uri = before.parse().unwrap();
+            strip_trailing_slash(&mut uri);
+            assert_eq!(uri.to_string(), after);
+        }
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let proxies = vec!["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.insert(X_FORWARDED_FOR.clone(), HeaderValue::from_static("6.6.6.6, 203.0.113.9, 10.1.2.3"));
+        let of = |peer: &str, proxies: &[IpNet]| client_address(peer.parse().unwrap(), &headers, proxies).to_string();
+        assert_eq!(of("127.0.0.1", &proxies), "203.0.113.9");
+        assert_eq!(of("::ffff:127.0.0.1", &proxies), "203.0.113.9");
+        assert_eq!(of("127.0.0.1", &[]), "127.0.0.1");
+        assert_eq!(of("192.0.2.1", &proxies), "192.0.2.1");
+    }
+
+    #[test]
+    fn an_insane_request_id_is_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID.clone(), HeaderValue::from_static("abc-1"));
+        assert_eq!(request_id(&headers), "abc-1");
+        headers.insert(X_REQUEST_ID.clone(), HeaderValue::from_static("a b"));
+        assert_eq!(request_id(&headers).len(), 16);
+        assert_ne!(request_id(&headers), request_id(&headers));
+    }
+}

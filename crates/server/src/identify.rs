@@ -1,0 +1,221 @@
+//! Who calls, and that they live.
+//!
+//! **Every authenticated request of an account that may be present is evidence of life, whatever its path and its
+//! answer**, but for the few named in [`is_evidence`]. The hot path and the router share these functions.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use presently::{Activity, Beat};
+use presently_accounts::store::AuditEntry;
+use presently_accounts::{AccountId, AccountStatus, Caller};
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// How often somebody whose rights changed in the middle of their request is looked at again.
+const LOOKS_MAX: usize = 4;
+
+/// Who sent a request, as far as its headers say.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// No credentials.
+    Nobody,
+    /// Credentials that do not admit.
+    Refused(Problem),
+    /// A good token; the account may still be suspended.
+    Known(Arc<Caller>),
+}
+
+/// Which requests prove life: all but the heartbeat (its handler knows which session it names) and those that only look at
+/// or end what is there, or do not look at the token.
+fn is_evidence(method: &Method, path: &str) -> bool {
+    let auth = path.strip_prefix("/api/auth/").or_else(|| path.strip_prefix("/api/users/"));
+    match auth {
+        Some("login" | "register" | "refresh" | "verify" | "logout") => *method != Method::POST,
+        Some("heartbeat") => !matches!(*method, Method::POST | Method::GET | Method::HEAD),
+        _ => true,
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Who calls.
+pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Identity {
+    let Some(token) = bearer(headers) else { return Identity::Nobody };
+    match authenticate(app, token).await {
+        Ok(caller) => Identity::Known(Arc::new(caller)),
+        Err(problem) => Identity::Refused(problem),
+    }
+}
+
+/// Whose token this is: from memory when it can be.
+pub(crate) async fn authenticate(app: &App, token: &str) -> Result<Caller, Problem> {
+    let now = app.now();
+    let caller = match app.accounts().authenticate_cached(token, now) {
+        Some(known) => known?,
+        None => app.accounts().authenticate(token, now).await?,
+    };
+    Ok(caller)
+}
+
+/// The caller of the heartbeat's hot path, who must be active.
+pub(crate) async fn active_caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let token = bearer(headers).ok_or_else(Problem::not_authenticated)?;
+    let caller = authenticate(app, token).await?;
+    must_be_active(&caller)?;
+    Ok(caller)
+}
+
+fn must_be_active(caller: &Caller) -> Result<(), Problem> {
+    if caller.admission.status == AccountStatus::Active { Ok(()) } else { Err(Problem::account_not_active()) }
+}
+
+/// Takes evidence of `caller`. Who lost the right to be present since they were authenticated is refused: nothing they
+/// send can come after the act that took it.
+pub(crate) async fn heard(
+    app: &App,
+    headers: &HeaderMap,
+    caller: &Caller,
+    session: &str,
+    activity: Option<Activity>,
+) -> Result<Beat, Problem> {
+    let mut as_of = caller.as_of;
+    for _ in 0..LOOKS_MAX {
+        let still = || app.accounts().still_admits(as_of);
+        match app.presently().evidence(&caller.user, session, activity, still) {
+            Err(presently::Error::Stale) => as_of = active_caller(app, headers).await?.as_of,
+            done => return Ok(done?),
+        }
+    }
+    Err(Problem::unavailable("busy", "Too many rights change at once. Try again.", "evidence kept becoming stale"))
+}
+
+/// Before every route: finds out who calls, and takes the request as evidence.
+pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let mut identity = identify(&app, request.headers()).await;
+    if let Identity::Known(caller) = &identity
+        && is_evidence(request.method(), request.uri().path())
+        && caller.admission.status == AccountStatus::Active
+        && let Err(problem) = heard(&app, request.headers(), caller, &caller.session, None).await
+    {
+        if problem.status().is_server_error() {
+            // Presence is beside the point of this request: it goes on.
+            tracing::warn!(?problem, "evidence was not taken");
+        } else {
+            identity = Identity::Refused(problem);
+        }
+    }
+    request.extensions_mut().insert(identity);
+    next.run(request).await
+}
+
+fn known(identity: Option<&Identity>) -> Result<&Arc<Caller>, Problem> {
+    match identity {
+        Some(Identity::Known(caller)) => Ok(caller),
+        Some(Identity::Refused(problem)) => Err(problem.clone()),
+        Some(Identity::Nobody) | None => Err(Problem::not_authenticated()),
+    }
+}
+
+/// Before routes for whoever has a good token, suspended or not (logout).
+pub(crate) async fn require_token(request: Request, next: Next) -> Response {
+    match known(request.extensions().get()) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Before routes for signed-in users whose account is active.
+pub(crate) async fn require_active(request: Request, next: Next) -> Response {
+    match known(request.extensions().get()).and_then(|caller| must_be_active(caller)) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Before routes for administrators.
+pub(crate) async fn require_admin(request: Request, next: Next) -> Response {
+    let admitted = known(request.extensions().get()).and_then(|caller| {
+        must_be_active(caller)?;
+        if caller.admission.is_admin { Ok(()) } else { Err(Problem::permission_denied()) }
+    });
+    match admitted {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The caller of a route behind one of the `require_…` layers.
+#[derive(Clone, Debug)]
+pub(crate) struct By(pub(crate) Arc<Caller>);
+
+impl By {
+    /// A line for the audit log.
+    pub(crate) fn audit(
+        &self,
+        app: &App,
+        action: &str,
+        target: Option<AccountId>,
+        detail: impl Into<String>,
+    ) -> AuditEntry {
+        AuditEntry {
+            actor: Some(self.0.account),
+            action: action.to_owned(),
+            target,
+            detail: detail.into(),
+            at: app.now(),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        known(parts.extensions.get()).cloned().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_named_calls_are_no_evidence() {
+        for (method, path, evidence) in [
+            (Method::GET, "/api/users/heartbeat", false),
+            (Method::POST, "/api/users/heartbeat", false),
+            (Method::DELETE, "/api/users/heartbeat", true),
+            (Method::POST, "/api/auth/logout", false),
+            (Method::POST, "/api/auth/logout-all", true),
+            (Method::POST, "/api/users/verify", false),
+            (Method::GET, "/api/auth/profile", true),
+            (Method::GET, "/nowhere", true),
+        ] {
+            assert_eq!(is_evidence(&method, path), evidence, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn only_bearer_tokens_are_credentials() {
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(of("bearer abc").as_deref(), Some("abc"));
+        assert_eq!(of("Basic abc"), None);
+        assert_eq!(of("Bearer"), None);
+    }
+}

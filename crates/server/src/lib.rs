@@ -1,0 +1,26 @@
+//! The presence server: HTTP over the presence library and the accounts. **It decides nothing about presence**: routes
+//! extract, call one method of a handle, convert, and answer.
+
+mod app;
+mod banner;
+mod cli;
+mod command;
+mod docs_page;
+mod extract;
+mod folder;
+mod front;
+mod identify;
+mod metrics;
+mod plain_errors;
+mod problem;
+mod routes;
+mod serve;
+mod settings;
+mod standing;
+mod wire;
+
+pub use app::{App, StartError};
+pub use cli::run;
+pub use problem::Problem;
+pub use serve::serve;
+pub use settings::{BadSettings, CorsOrigins, DatabaseFlags, Flags, LogFormat, Registration, Settings, sqlite_path};

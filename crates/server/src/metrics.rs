@@ -1,0 +1,104 @@
+//! Figures for Prometheus. Labels never name a user.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use presently::Presently;
+
+/// Seconds: fine around the promise of "at most one second".
+const LATENESS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 30.0];
+/// Seconds.
+const DURATIONS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+/// Rows.
+const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0];
+
+/// The recorder of this process, and the handles that requests use.
+pub(crate) struct Metrics {
+    recorder: PrometheusHandle,
+    by_class: [Counter; 5],
+    request_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Installs the recorder at the first call; later ones share it.
+    pub(crate) fn install() -> Self {
+        static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+        let recorder = RECORDER.get_or_init(|| {
+            let builder = [
+                ("presently_offline_lateness_seconds", LATENESS),
+                ("presently_flush_seconds", DURATIONS),
+                ("presently_flush_rows", ROWS),
+                ("presently_http_request_seconds", DURATIONS),
+            ]
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
+            })
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            // Another recorder of an embedding program wins; this one then shows what is set at scrape time.
+            let _ = metrics::set_global_recorder(recorder);
+            describe();
+            handle
+        });
+        Self {
+            recorder: recorder.clone(),
+            by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
+                .map(|class| counter!("presently_http_requests_total", "status" => class)),
+            request_seconds: histogram!("presently_http_request_seconds"),
+        }
+    }
+
+    /// Counts one answered request.
+    pub(crate) fn answered(&self, status: http::StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        if let Some(counter) = self.by_class.get(class) {
+            counter.increment(1);
+        }
+        self.request_seconds.record(took.as_secs_f64());
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn render(&self, presently: &Presently) -> String {
+        let stats = presently.stats();
+        gauge!("presently_users", "status" => "online").set(stats.counts.online as f64);
+        gauge!("presently_users", "status" => "away").set(stats.counts.away as f64);
+        gauge!("presently_sessions").set(stats.counts.sessions as f64);
+        gauge!("presently_pending_effects").set(stats.pending as f64);
+        counter!("presently_evidence_total").absolute(stats.evidence);
+        counter!("presently_history_dropped_total").absolute(stats.history_dropped);
+        counter!("presently_mended_total").absolute(stats.mended);
+        gauge!("presently_store_healthy").set(if presently.health().is_ok() { 1.0 } else { 0.0 });
+        gauge!("presently_resident_bytes").set(resident_bytes() as f64);
+        self.recorder.render()
+    }
+
+    /// Folds what histograms gathered; without it they would grow when nobody scrapes.
+    pub(crate) fn tidy(&self) {
+        self.recorder.run_upkeep();
+    }
+}
+
+fn describe() {
+    describe_gauge!("presently_users", "Users by status shown.");
+    describe_gauge!("presently_sessions", "Live sessions.");
+    describe_gauge!("presently_pending_effects", "Decisions that the store has not kept yet.");
+    describe_gauge!("presently_store_healthy", "1 while the store takes what is decided.");
+    describe_gauge!("presently_resident_bytes", "Resident memory of the process.");
+    describe_counter!("presently_evidence_total", "Evidence of life taken.");
+    describe_counter!("presently_history_dropped_total", "History lines dropped because the store was away too long.");
+    describe_counter!("presently_mended_total", "Differences between store and engine found and mended.");
+    describe_counter!("presently_http_requests_total", "Answered requests by class of status.");
+    describe_histogram!("presently_http_request_seconds", "From the request's head to its answer.");
+}
+
+/// Resident memory, or 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}

@@ -1,0 +1,299 @@
+//! Accounts: lists, and one at a time.
+
+use axum::extract::State;
+use http::StatusCode;
+use presently::{Presence, Status, UserId};
+use presently_accounts::store::{Live, Ordering, PageQuery};
+use presently_accounts::{Account, AccountStatus, Changes, Draft, Role};
+
+use super::acts::not_oneself;
+use super::online::account_id;
+use crate::app::App;
+use crate::extract::{AccountPath, Json, Params};
+use crate::front::Origin;
+use crate::identify::By;
+use crate::problem::{Problem, ProblemBody};
+use crate::routes::status::account;
+use crate::wire::{AllUsers, CreateUser, PatchUser, User, UsersPage, convert};
+
+/// Accounts in one answer to `all-users`.
+const ALL_USERS_MAX: u64 = 50_000;
+/// Presences asked at once.
+const PRESENCES_AT_ONCE: usize = 10_000;
+/// Default and largest `per_page`.
+const PER_PAGE: u64 = 20;
+const PER_PAGE_MAX: u64 = 1000;
+
+const ROLES: &str = "admin, moderator, user";
+const STATUSES: &str = "active, pending, suspended, banned";
+
+/// The live presences of these accounts, in their order.
+async fn presences(app: &App, accounts: &[Account]) -> Result<Vec<Presence>, Problem> {
+    let users: Vec<_> = accounts.iter().map(|account| UserId::from(account.id.to_string())).collect();
+    let mut presences = Vec::with_capacity(users.len());
+    for users in users.chunks(PRESENCES_AT_ONCE) {
+        presences.extend(app.presently().presences(users).await?);
+    }
+    Ok(presences)
+}
+
+/// Everybody who is live, as the store lays it over its rows.
+fn live(app: &App) -> Vec<Live> {
+    app.presently()
+        .online_users()
+        .into_iter()
+        .filter_map(|presence| {
+            Some(Live {
+                account: account_id(&presence.user)?,
+                online_status: presence.status.as_str(),
+                last_seen_us: presence.last_seen.map(|moment| moment.0),
+            })
+        })
+        .collect()
+}
+
+/// What the query string asks for.
+fn query(params: &Params) -> Result<PageQuery, Problem> {
+    let (name, descending) = match params.text("ordering").unwrap_or("-created_at") {
+        name if name.starts_with('-') => (&name[1..], true),
+        name => (name, false),
+    };
+    let ordering = match name {
+        "created_at" => Ordering::CreatedAt,
+        "username" => Ordering::Username,
+        "last_seen" => Ordering::LastSeen,
+        "online_status" => Ordering::OnlineStatus,
+        _ => {
+            let words = "Must be created_at, username, last_seen or online_status, each with or without -.";
+            return Err(Problem::field("ordering", words).with_code("invalid_filter"));
+        }
+    };
+    let deactivated = params.text("status") == Some("inactive");
+    Ok(PageQuery {
+        search: params.text("search").map(str::to_owned),
+        status: if deactivated { None } else { params.word("status", AccountStatus::parse, STATUSES)? },
+        is_active: deactivated.then_some(false),
+        role: params.word("role", Role::parse, ROLES)?,
+        online_status: params.word("online_status", Status::parse, "online, away, offline")?.map(Status::as_str),
+        ordering,
+        descending,
+        ..PageQuery::default()
+    })
+}
+
+/// The accounts, a page at a time, each with its live presence.
+#[utoipa::path(
+    get, path = "/api/users/admin/users/", tag = "admin", security(("token" = [])),
+    params(
+        ("page" = Option<u64>, Query, description = "From 1"),
+        ("per_page" = Option<u64>, Query, description = "1 to 1000, default 20"),
+        ("search" = Option<String>, Query, description = "In username, e-mail and names, in any case"),
+        ("status" = Option<String>, Query, description = "`active`, `pending`, `suspended`, `banned`, or `inactive` (deactivated)"),
+        ("role" = Option<String>, Query, description = "`admin`, `moderator`, `user`"),
+        ("online_status" = Option<String>, Query, description = "`online`, `away`, `offline`"),
+        ("ordering" = Option<String>, Query, description = "`created_at`, `username`, `last_seen`, `online_status`, each with `-`; default `-created_at`"),
+    ),
+    responses(
+        (status = 200, body = UsersPage),
+        (status = 400, description = "`invalid_filter`, `invalid_field`", body = ProblemBody<'static>),
+        (status = 403, body = ProblemBody<'static>),
+        (status = 404, description = "`invalid_page`", body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    axum::Extension(origin): axum::Extension<Origin>,
+    uri: http::Uri,
+    params: Params,
+) -> Result<axum::Json<UsersPage>, Problem> {
+    let invalid_page = || Problem::new(StatusCode::NOT_FOUND, "invalid_page", "There is no such page.");
+    let per_page = params.within("per_page", 1, PER_PAGE_MAX)?.unwrap_or(PER_PAGE);
+    let page = params.within("page", 1, u64::MAX / PER_PAGE_MAX).map_err(|_| invalid_page())?.unwrap_or(1);
+    let mut query = query(&params)?;
+    query.offset = (page - 1) * per_page;
+    query.limit = per_page;
+    let by_presence = matches!(query.ordering, Ordering::LastSeen | Ordering::OnlineStatus);
+    if by_presence || query.online_status.is_some() {
+        query.live = live(&app);
+    }
+    let found = app.accounts().store().page(&query).await?;
+    let last = found.count.div_ceil(per_page).max(1);
+    if page > last {
+        return Err(invalid_page());
+    }
+    let presences = presences(&app, &found.accounts).await?;
+    let link = |page: u64| page_link(&origin, &uri, page);
+    Ok(axum::Json(UsersPage {
+        count: found.count,
+        next: (page < last).then(|| link(page + 1)),
+        previous: (page > 1).then(|| link(page - 1)),
+        results: found
+            .accounts
+            .into_iter()
+            .zip(&presences)
+            .map(|(account, presence)| convert::user(account, presence))
+            .collect(),
+    }))
+}
+
+/// The same question for another page.
+fn page_link(Origin(origin): &Origin, uri: &http::Uri, page: u64) -> String {
+    let others = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("page"));
+    let query: Vec<_> = others.map(str::to_owned).chain([format!("page={page}")]).collect();
+    format!("{origin}{}/?{}", uri.path().trim_end_matches('/'), query.join("&"))
+}
+
+/// Makes an account.
+#[utoipa::path(
+    post, path = "/api/users/admin/users/", tag = "admin", security(("token" = [])), request_body = CreateUser,
+    responses(
+        (status = 201, body = User),
+        (status = 400, description = "Sentences by field in `errors`", body = ProblemBody<'static>),
+        (status = 403, body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    by: By,
+    Json(sent): Json<CreateUser>,
+) -> Result<(StatusCode, axum::Json<User>), Problem> {
+    let draft = Draft {
+        role: role(sent.role.as_deref())?.unwrap_or_default(),
+        status: match sent.status.as_deref() {
+            Some(word) => AccountStatus::parse(word)
+                .ok_or_else(|| Problem::field("status", format!("Must be one of {STATUSES}.")))?,
+            None => AccountStatus::default(),
+        },
+        username: sent.username.unwrap_or_default(),
+        email: sent.email.unwrap_or_default(),
+        password: sent.password.unwrap_or_default(),
+        first_name: sent.first_name.unwrap_or_default(),
+        last_name: sent.last_name.unwrap_or_default(),
+        is_staff: sent.is_staff.unwrap_or_default(),
+    };
+    let audit = by.audit(&app, "create", None, draft.username.clone());
+    let account = app.accounts().create(draft, app.now(), Some(audit)).await?;
+    if !account.may_be_present() {
+        app.presently().bar(&account.id.to_string()).await?;
+    }
+    let presence = app.presently().presence(&account.id.to_string()).await?;
+    Ok((StatusCode::CREATED, axum::Json(convert::user(account, &presence))))
+}
+
+fn role(word: Option<&str>) -> Result<Option<Role>, Problem> {
+    word.map(|word| Role::parse(word).ok_or_else(|| Problem::field("role", format!("Must be one of {ROLES}."))))
+        .transpose()
+}
+
+/// An account.
+#[utoipa::path(
+    get, path = "/api/users/admin/users/{id}/", tag = "admin", security(("token" = [])), params(("id" = i64, Path)),
+    responses((status = 200, body = User), (status = 404, description = "`user_not_found`", body = ProblemBody<'static>))
+)]
+pub(crate) async fn show(State(app): State<App>, id: AccountPath) -> Result<axum::Json<User>, Problem> {
+    let account = account(&app, id).await?;
+    let presence = app.presently().presence(&account.id.to_string()).await?;
+    Ok(axum::Json(convert::user(account, &presence)))
+}
+
+/// Changes an account. `is_active` false deactivates it at once; `activate/` reverses that.
+#[utoipa::path(
+    patch, path = "/api/users/admin/users/{id}/", tag = "admin", security(("token" = [])), params(("id" = i64, Path)),
+    request_body = PatchUser,
+    responses(
+        (status = 200, body = User),
+        (status = 400, description = "Sentences by field in `errors`", body = ProblemBody<'static>),
+        (status = 404, description = "`user_not_found`", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`: nobody deactivates themselves", body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn patch(
+    State(app): State<App>,
+    by: By,
+    AccountPath(id): AccountPath,
+    Json(sent): Json<PatchUser>,
+) -> Result<axum::Json<User>, Problem> {
+    let deactivates = sent.is_active == Some(false);
+    if deactivates {
+        not_oneself(&by, id, "deactivate")?;
+    }
+    let what: Vec<_> = [
+        sent.email.as_ref().map(|_| "email".to_owned()),
+        sent.first_name.as_ref().map(|_| "first_name".to_owned()),
+        sent.last_name.as_ref().map(|_| "last_name".to_owned()),
+        sent.bio.as_ref().map(|_| "bio".to_owned()),
+        sent.role.as_ref().map(|role| format!("role={role}")),
+        sent.is_staff.map(|staff| format!("is_staff={staff}")),
+        sent.is_active.map(|active| format!("is_active={active}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let changes = Changes {
+        email: sent.email,
+        first_name: sent.first_name,
+        last_name: sent.last_name,
+        bio: sent.bio,
+        role: role(sent.role.as_deref())?,
+        is_staff: sent.is_staff,
+        is_active: sent.is_active,
+        end_sessions: deactivates,
+        ..Changes::default()
+    };
+    let account = app.change(id, changes, by.audit(&app, "update", Some(id), what.join(", "))).await?;
+    let presence = app.presently().presence(&id.to_string()).await?;
+    Ok(axum::Json(convert::user(account, &presence)))
+}
+
+/// Erases an account with its presence and its history.
+#[utoipa::path(
+    delete, path = "/api/users/admin/users/{id}/", tag = "admin", security(("token" = [])), params(("id" = i64, Path)),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "`user_not_found`", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`", body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    by: By,
+    AccountPath(id): AccountPath,
+) -> Result<StatusCode, Problem> {
+    not_oneself(&by, id, "delete")?;
+    let audit = by.audit(&app, "delete", Some(id), "");
+    app.erase(id, audit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Everybody, newest account first.
+#[utoipa::path(
+    get, path = "/api/users/all-users/", tag = "presence", security(("token" = [])),
+    responses((status = 200, body = AllUsers), (status = 401, body = ProblemBody<'static>))
+)]
+pub(crate) async fn all_users(State(app): State<App>, By(caller): By) -> Result<axum::Json<AllUsers>, Problem> {
+    let query = PageQuery { descending: true, limit: ALL_USERS_MAX, ..PageQuery::default() };
+    let page = app.accounts().store().page(&query).await?;
+    let presences = presences(&app, &page.accounts).await?;
+    let for_admin = caller.admission.is_admin;
+    let users = page.accounts.into_iter().zip(&presences);
+    Ok(axum::Json(AllUsers {
+        users: users.map(|(account, presence)| convert::listed(account, presence, for_admin)).collect(),
+        count: page.count,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_keep_the_question_and_change_the_page() {
+        let uri: http::Uri = "/api/users/admin/users?page=2&search=a%26b&per_page=5".parse().unwrap();
+        let link = page_link(&Origin("http://host:8000".into()), &uri, 3);
+        assert_eq!(link, "http://host:8000/api/users/admin/users/?search=a%26b&per_page=5&page=3");
+    }
+}

@@ -1,0 +1,191 @@
+//! The routes, by what a caller must be. One list makes the router and the OpenAPI document.
+
+mod accounts;
+mod acts;
+mod auth;
+pub(crate) mod heartbeat;
+mod online;
+mod operations;
+mod profile;
+mod sessions;
+mod status;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use http::{HeaderName, Method, StatusCode, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathItem, RefOr};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::identify;
+use crate::problem::Problem;
+use crate::settings::CorsOrigins;
+
+/// A handler's methods with their documentation.
+type Documented = UtoipaMethodRouter<App>;
+
+/// Routes for anyone.
+fn open() -> Vec<Documented> {
+    vec![
+        routes!(auth::login),
+        routes!(auth::register),
+        routes!(auth::refresh),
+        routes!(auth::verify),
+        routes!(operations::healthz),
+        routes!(operations::readyz),
+        routes!(operations::metrics),
+        routes!(operations::openapi_json),
+        routes!(operations::docs),
+    ]
+}
+
+/// Routes for whoever has a good token, whatever their account's state.
+fn token() -> Vec<Documented> {
+    vec![routes!(auth::logout)]
+}
+
+/// Routes for signed-in users.
+fn active() -> Vec<Documented> {
+    vec![
+        routes!(auth::logout_all),
+        routes!(profile::profile),
+        routes!(heartbeat::heartbeat, heartbeat::own_status),
+        routes!(online::online_users),
+        routes!(status::online_status),
+        routes!(accounts::all_users),
+    ]
+}
+
+/// Routes for admins.
+fn admin() -> Vec<Documented> {
+    vec![
+        routes!(accounts::list, accounts::create),
+        routes!(accounts::show, accounts::patch, accounts::delete),
+        routes!(status::set_online_status),
+        routes!(sessions::sessions),
+        routes!(acts::force_logout),
+        routes!(acts::suspend),
+        routes!(acts::ban),
+        routes!(acts::activate),
+        routes!(acts::approve),
+    ]
+}
+
+/// The same path under `/api/users/` for one under `/api/auth/`: existing front ends use both.
+fn other_name(path: &str) -> Option<String> {
+    path.strip_prefix("/api/auth/").map(|rest| format!("/api/users/{rest}"))
+}
+
+/// Paths as in the document but without their trailing slash, which the front strips from requests.
+fn plain(documented: Vec<Documented>) -> Router<App> {
+    documented.into_iter().fold(Router::new(), |router, (_, paths, methods)| {
+        paths.paths.into_keys().fold(router, |router, path| {
+            let router = match other_name(&path) {
+                Some(other) => router.route(other.trim_end_matches('/'), methods.clone()),
+                None => router,
+            };
+            router.route(path.trim_end_matches('/'), methods.clone())
+        })
+    })
+}
+
+/// The router.
+pub(crate) fn router(app: &App) -> Router {
+    let router = Router::new()
+        .merge(plain(open()))
+        .merge(plain(token()).layer(from_fn(identify::require_token)))
+        .merge(plain(active()).layer(from_fn(identify::require_active)))
+        .merge(plain(admin()).layer(from_fn(identify::require_admin)))
+        .fallback(async || Problem::not_found())
+        .layer(from_fn_with_state(app.clone(), identify::layer));
+    let router = match cors(&app.settings().cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(app.clone())
+}
+
+/// The document.
+pub(crate) fn openapi() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Presently")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Who is online, who is away, who is offline, and when they were last seen. \
+             Every path works with and without its trailing slash. Errors are application/problem+json (RFC 9457).",
+        ))
+        .build();
+    let mut api = [open(), token(), active(), admin()]
+        .into_iter()
+        .flatten()
+        .fold(OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build()), OpenApiRouter::routes)
+        .into_openapi();
+    let others: Vec<_> = api
+        .paths
+        .paths
+        .iter()
+        .filter_map(|(path, item)| other_name(path).map(|other| (other, under_other_name(item.clone()))))
+        .collect();
+    api.paths.paths.extend(others);
+    describe_answers(&mut api);
+    api.components.get_or_insert_default().add_security_scheme(
+        "token",
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build()),
+    );
+    api
+}
+
+/// Answers that need no words of their own are described by their status.
+fn describe_answers(api: &mut OpenApi) {
+    for item in api.paths.paths.values_mut() {
+        let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in methods.into_iter().flatten() {
+            for (status, answer) in &mut operation.responses.responses {
+                if let RefOr::T(answer) = answer
+                    && answer.description.is_empty()
+                {
+                    let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
+                    status
+                        .and_then(|status| status.canonical_reason())
+                        .unwrap_or("Done")
+                        .clone_into(&mut answer.description);
+                }
+            }
+        }
+    }
+}
+
+fn under_other_name(mut item: PathItem) -> PathItem {
+    for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+        if let Some(id) = &mut operation.operation_id {
+            id.push_str("_under_users");
+        }
+    }
+    item
+}
+
+fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
+    let allowed = match origins {
+        CorsOrigins::None => return None,
+        CorsOrigins::Any => AllowOrigin::any(),
+        CorsOrigins::Listed(listed) => AllowOrigin::list(listed.iter().cloned()),
+    };
+    let request_id = HeaderName::from_static("x-request-id");
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                HeaderName::from_static("x-api-key"),
+                HeaderName::from_static("last-event-id"),
+                request_id.clone(),
+            ])
+            .expose_headers([request_id, header::RETRY_AFTER, header::WWW_AUTHENTICATE])
+            .max_age(std::time::Duration::from_secs(3600)),
+    )
+}

@@ -1,0 +1,57 @@
+//! For those who run it.
+
+use axum::extract::State;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemBody};
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does: `{\"status\":\"ok\"}`")))]
+pub(crate) async fn healthz() -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], r#"{"status":"ok"}"#).into_response()
+}
+
+/// Whether it can serve: the store answers and can be written to.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses(
+        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`"),
+        (status = 503, description = "It cannot; `detail` says why", body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
+    match app.ready().await {
+        Ok(()) => Ok(axum::Json(json!({"status": "ready", "store": "ok"}))),
+        Err(error) => Err(Problem::unavailable("not_ready", format!("Not ready: {error}."), &error)),
+    }
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, content_type = "text/plain", body = String)))]
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let text = app.metrics().render(app.presently());
+    ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text).into_response()
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1")))]
+pub(crate) async fn openapi_json(State(app): State<App>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], app.openapi()).into_response()
+}
+
+/// This document, readable, without anything from outside.
+#[utoipa::path(get, path = "/api/docs", tag = "operations", responses((status = 200, content_type = "text/html", body = String)))]
+pub(crate) async fn docs(State(app): State<App>) -> Response {
+    let mut response = (StatusCode::OK, Html(app.docs())).into_response();
+    response.headers_mut().insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+    );
+    response
+}

@@ -1,0 +1,454 @@
+//! The settings: flags first, then environment variables, then the TOML file, then defaults.
+//!
+//! **Settings that contradict each other cannot be built**: [`Settings::resolve`] refuses them with one sentence.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use http::HeaderValue;
+use ipnet::IpNet;
+use presently::{Limits, Policy};
+use serde::Deserialize;
+
+/// Everything a server can be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// `sqlite:PATH`.
+    pub database_url: String,
+    /// Signs tokens; made and kept in the data folder when absent.
+    pub secret_key: Option<String>,
+    /// How long silence may last.
+    pub inactivity_timeout: Duration,
+    /// How often clients are asked to beat.
+    pub heartbeat_interval: Duration,
+    /// How long a dropped socket may take to come back unseen.
+    pub reconnect_grace: Duration,
+    /// How long an access token is good.
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token is good.
+    pub refresh_token_lifetime: Duration,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whose pages may call.
+    pub cors_origins: CorsOrigins,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// How long transitions stay in the history.
+    pub history_retention: Duration,
+    /// TCP connections at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+}
+
+/// Who may make an account through `POST /api/auth/register/`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Nobody but admins.
+    #[default]
+    Closed,
+    /// Everybody.
+    Open,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The origins whose pages may call this server from a browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// None.
+    #[default]
+    None,
+    /// Any.
+    Any,
+    /// These.
+    Listed(Vec<HeaderValue>),
+}
+
+impl CorsOrigins {
+    /// `*`, or origins separated by commas.
+    ///
+    /// # Errors
+    /// A sentence, when an entry is no origin (`scheme://host[:port]`, without a path).
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self::None);
+        }
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        text.split(',')
+            .map(|entry| {
+                let entry = entry.trim().trim_end_matches('/');
+                let uri: http::Uri = entry.parse().map_err(|_| bad_origin(entry))?;
+                let bare = uri.path_and_query().is_none_or(|rest| rest.as_str() == "/");
+                if uri.scheme().is_none() || uri.host().is_none() || !bare {
+                    return Err(bad_origin(entry));
+                }
+                HeaderValue::from_str(&entry.to_ascii_lowercase()).map_err(|_| bad_origin(entry))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self::Listed)
+    }
+}
+
+fn bad_origin(entry: &str) -> String {
+    format!("cors_origins: {entry:?} is no origin; write scheme://host[:port], for example http://localhost:5173")
+}
+
+/// The flags of `presently serve` (each also an environment variable, and a key of the TOML file).
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// Address and port to listen on [default: 127.0.0.1:8000]
+    #[arg(long, env = "PRESENTLY_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    #[command(flatten)]
+    /// The database.
+    pub database: DatabaseFlags,
+    /// Key that signs tokens, at least 16 bytes [default: made at first start and kept in the data folder]
+    #[arg(long, env = "PRESENTLY_SECRET_KEY", hide_env_values = true, value_name = "TEXT")]
+    pub secret_key: Option<String>,
+    /// Silence after which a user is offline; at least twice the heartbeat interval [default: 120s]
+    #[arg(long, env = "PRESENTLY_INACTIVITY_TIMEOUT", value_name = "TIME")]
+    pub inactivity_timeout: Option<String>,
+    /// How often clients are asked to beat [default: 30s]
+    #[arg(long, env = "PRESENTLY_HEARTBEAT_INTERVAL", value_name = "TIME")]
+    pub heartbeat_interval: Option<String>,
+    /// How long a dropped socket may take to come back unseen [default: 10s]
+    #[arg(long, env = "PRESENTLY_RECONNECT_GRACE", value_name = "TIME")]
+    pub reconnect_grace: Option<String>,
+    /// How long an access token is good [default: 60m]
+    #[arg(long, env = "PRESENTLY_ACCESS_TOKEN_LIFETIME", value_name = "TIME")]
+    pub access_token_lifetime: Option<String>,
+    /// How long a refresh token is good [default: 7d]
+    #[arg(long, env = "PRESENTLY_REFRESH_TOKEN_LIFETIME", value_name = "TIME")]
+    pub refresh_token_lifetime: Option<String>,
+    /// Whether anybody may make an account [default: closed]
+    #[arg(long, env = "PRESENTLY_REGISTRATION", value_enum)]
+    pub registration: Option<Registration>,
+    /// Origins whose pages may call, separated by commas, or * [default: none]
+    #[arg(long, env = "PRESENTLY_CORS_ORIGINS", value_name = "ORIGINS")]
+    pub cors_origins: Option<String>,
+    /// Addresses or networks whose X-Forwarded-For is believed, separated by commas [default: none]
+    #[arg(long, env = "PRESENTLY_TRUSTED_PROXIES", value_name = "NETS")]
+    pub trusted_proxies: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "PRESENTLY_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// How long transitions stay in the history [default: 90d]
+    #[arg(long, env = "PRESENTLY_HISTORY_RETENTION", value_name = "TIME")]
+    pub history_retention: Option<String>,
+    /// TCP connections at once; more wait [default: 20000]
+    #[arg(long, env = "PRESENTLY_CONNECTIONS_MAX", value_name = "N")]
+    pub connections_max: Option<usize>,
+}
+
+/// Where the database is, and the file with settings: shared by all commands.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DatabaseFlags {
+    /// Database [default: sqlite:./data/presently.db]
+    #[arg(long, env = "PRESENTLY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// TOML file with settings, named as the flags with _ for - [default: ./presently.toml if it is there]
+    #[arg(long, env = "PRESENTLY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The TOML file.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<String>,
+    database_url: Option<String>,
+    secret_key: Option<String>,
+    inactivity_timeout: Option<String>,
+    heartbeat_interval: Option<String>,
+    reconnect_grace: Option<String>,
+    access_token_lifetime: Option<String>,
+    refresh_token_lifetime: Option<String>,
+    registration: Option<Registration>,
+    cors_origins: Option<Listing>,
+    trusted_proxies: Option<Listing>,
+    log_format: Option<LogFormat>,
+    history_retention: Option<String>,
+    connections_max: Option<usize>,
+}
+
+/// A list in the file: `"a,b"` or `["a", "b"]`.
+#[derive(Deserialize, Debug)]
+#[serde(untagged)]
+enum Listing {
+    Text(String),
+    Items(Vec<String>),
+}
+
+impl Listing {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Items(items) => items.join(","),
+        }
+    }
+}
+
+/// Why settings were refused: one sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadSettings(pub String);
+
+impl Settings {
+    /// The default `database_url`.
+    pub const DATABASE_URL: &'static str = "sqlite:./data/presently.db";
+
+    /// The defaults, with everything kept in `data` and a free port of the loopback address: for tests and embedding.
+    #[must_use]
+    pub fn in_folder(data: &Path) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            database_url: format!("sqlite:{}", data.join("presently.db").display()),
+            ..Self::default()
+        }
+    }
+
+    /// Flags and variables over the file over the defaults.
+    ///
+    /// # Errors
+    /// One sentence about the first setting that does not do.
+    pub fn resolve(flags: Flags) -> Result<Self, BadSettings> {
+        let file = read_file(flags.database.config.as_deref())?;
+        let base = Self::default();
+        let settings = Self {
+            listen: match flags.listen.or(file.listen) {
+                Some(text) => address(&text)?,
+                None => base.listen,
+            },
+            database_url: flags.database.database_url.or(file.database_url).unwrap_or(base.database_url),
+            secret_key: flags.secret_key.or(file.secret_key),
+            inactivity_timeout: time(
+                "inactivity_timeout",
+                flags.inactivity_timeout.or(file.inactivity_timeout),
+                base.inactivity_timeout,
+            )?,
+            heartbeat_interval: time(
+                "heartbeat_interval",
+                flags.heartbeat_interval.or(file.heartbeat_interval),
+                base.heartbeat_interval,
+            )?,
+            reconnect_grace: time(
+                "reconnect_grace",
+                flags.reconnect_grace.or(file.reconnect_grace),
+                base.reconnect_grace,
+            )?,
+            access_token_lifetime: time(
+                "access_token_lifetime",
+                flags.access_token_lifetime.or(file.access_token_lifetime),
+                base.access_token_lifetime,
+            )?,
+            refresh_token_lifetime: time(
+                "refresh_token_lifetime",
+                flags.refresh_token_lifetime.or(file.refresh_token_lifetime),
+                base.refresh_token_lifetime,
+            )?,
+            registration: flags.registration.or(file.registration).unwrap_or_default(),
+            cors_origins: CorsOrigins::parse(
+                &flags.cors_origins.or(file.cors_origins.map(Listing::text)).unwrap_or_default(),
+            )
+            .map_err(BadSettings)?,
+            trusted_proxies: networks(
+                &flags.trusted_proxies.or(file.trusted_proxies.map(Listing::text)).unwrap_or_default(),
+            )?,
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            history_retention: time(
+                "history_retention",
+                flags.history_retention.or(file.history_retention),
+                base.history_retention,
+            )?,
+            connections_max: flags.connections_max.or(file.connections_max).unwrap_or(base.connections_max),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The database alone, for commands that need nothing else.
+    ///
+    /// # Errors
+    /// One sentence, when the file cannot be read.
+    pub fn database_url(flags: &DatabaseFlags) -> Result<String, BadSettings> {
+        let file = read_file(flags.config.as_deref())?;
+        Ok(flags.database_url.clone().or(file.database_url).unwrap_or_else(|| Self::DATABASE_URL.to_owned()))
+    }
+
+    fn check(&self) -> Result<(), BadSettings> {
+        self.policy()?;
+        if self.access_token_lifetime < Duration::from_secs(1) {
+            return Err(BadSettings("access_token_lifetime must be at least one second".to_owned()));
+        }
+        if self.refresh_token_lifetime < self.access_token_lifetime {
+            return Err(BadSettings(
+                "refresh_token_lifetime must not be shorter than access_token_lifetime".to_owned(),
+            ));
+        }
+        if self.connections_max == 0 {
+            return Err(BadSettings("connections_max must be at least 1".to_owned()));
+        }
+        sqlite_path(&self.database_url).map(|_| ())
+    }
+
+    /// The timings of presence.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub fn policy(&self) -> Result<Policy, BadSettings> {
+        // A grace left at its default must not forbid a short timeout.
+        let grace = if self.reconnect_grace == Self::default().reconnect_grace {
+            self.reconnect_grace.min(self.inactivity_timeout)
+        } else {
+            self.reconnect_grace
+        };
+        Policy::new(self.inactivity_timeout, self.heartbeat_interval, grace)
+            .map_err(|error| BadSettings(error.to_string()))
+    }
+
+    /// The configuration of the presence library.
+    ///
+    /// # Errors
+    /// When the timings contradict each other.
+    pub fn presence(&self) -> Result<presently::Config, BadSettings> {
+        Ok(presently::Config {
+            policy: self.policy()?,
+            limits: Limits::default(),
+            history_retention: self.history_retention,
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            database_url: Self::DATABASE_URL.to_owned(),
+            secret_key: None,
+            inactivity_timeout: policy.inactivity_timeout(),
+            heartbeat_interval: policy.heartbeat_interval(),
+            reconnect_grace: policy.reconnect_grace(),
+            access_token_lifetime: Duration::from_secs(60 * 60),
+            refresh_token_lifetime: Duration::from_secs(7 * 86_400),
+            registration: Registration::Closed,
+            cors_origins: CorsOrigins::None,
+            trusted_proxies: Vec::new(),
+            log_format: LogFormat::Text,
+            history_retention: Duration::from_secs(90 * 86_400),
+            connections_max: 20_000,
+        }
+    }
+}
+
+/// The path of a `sqlite:` URL.
+///
+/// # Errors
+/// One sentence, for any other URL.
+pub fn sqlite_path(url: &str) -> Result<PathBuf, BadSettings> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    match path {
+        Some(path) if !path.is_empty() && !path.contains(":memory:") => Ok(PathBuf::from(path)),
+        Some(_) => Err(BadSettings("database_url: sqlite: must be followed by the path of a file".to_owned())),
+        None => Err(BadSettings("database_url: this version knows sqlite:PATH".to_owned())),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, BadSettings> {
+    use std::net::ToSocketAddrs as _;
+    text.to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| BadSettings(format!("listen: {text:?} is no address; write for example 127.0.0.1:8000")))
+}
+
+/// `90s`, `5m`, `1h 30m`, `7d`, or a number of seconds.
+fn time(name: &str, text: Option<String>, default: Duration) -> Result<Duration, BadSettings> {
+    let Some(text) = text else { return Ok(default) };
+    let bad = || BadSettings(format!("{name}: {text:?} is no time; write for example 90s, 5m or 1h"));
+    if let Ok(seconds) = text.trim().parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    if let Some(days) = text.trim().strip_suffix('d').and_then(|days| days.trim().parse::<u64>().ok()) {
+        return days.checked_mul(86_400).map(Duration::from_secs).ok_or_else(bad);
+    }
+    let length: jiff::SignedDuration = text.trim().parse().map_err(|_| bad())?;
+    length.try_into().map_err(|_| bad())
+}
+
+fn networks(text: &str) -> Result<Vec<IpNet>, BadSettings> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| {
+            entry
+                .parse::<IpNet>()
+                .or_else(|_| entry.parse::<std::net::IpAddr>().map(IpNet::from))
+                .map_err(|_| BadSettings(format!("trusted_proxies: {entry:?} is no address or network")))
+        })
+        .collect()
+}
+
+fn read_file(path: Option<&Path>) -> Result<File, BadSettings> {
+    let (path, asked_for) = match path {
+        Some(path) => (path, true),
+        None => (Path::new("presently.toml"), false),
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => return Ok(File::default()),
+        Err(error) => return Err(BadSettings(format!("cannot read {}: {error}", path.display()))),
+    };
+    toml::from_str(&text).map_err(|error| {
+        let what = error.message().lines().next().unwrap_or_default().to_owned();
+        BadSettings(format!("{}: {what}", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_shorter_than_two_heartbeats_is_refused() {
+        let flags = Flags { inactivity_timeout: Some("50s".into()), ..Flags::default() };
+        let error = Settings::resolve(flags).unwrap_err();
+        assert!(error.0.contains("at least twice heartbeat_interval"), "{error}");
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, seconds) in [("120s", 120), ("60m", 3600), ("7d", 604_800), ("90", 90), ("1h 30m", 5400)] {
+            assert_eq!(time("t", Some(text.into()), Duration::ZERO).unwrap(), Duration::from_secs(seconds), "{text}");
+        }
+        assert!(time("t", Some("soon".into()), Duration::ZERO).is_err());
+        assert!(time("t", Some("-5s".into()), Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn origins_are_checked() {
+        assert_eq!(CorsOrigins::parse("*").unwrap(), CorsOrigins::Any);
+        let listed = CorsOrigins::parse("http://localhost:5173, https://a.example").unwrap();
+        assert!(matches!(listed, CorsOrigins::Listed(origins) if origins.len() == 2));
+        assert!(CorsOrigins::parse("localhost").is_err());
+        assert!(CorsOrigins::parse("http://a.example/path").is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! Accounts and presence changed together.
+//!
+//! **Invariant:** whoever may not be present is barred in the engine before the act that forbade it is answered; both
+//! sides see such acts in the same order, because [`App::acting`] is held across them.
+
+use presently::EndReason;
+use presently_accounts::store::AuditEntry;
+use presently_accounts::{Account, AccountId, Changes};
+
+use crate::app::App;
+use crate::problem::Problem;
+
+impl App {
+    /// Changes an account and what follows from it for presence.
+    pub(crate) async fn change(&self, id: AccountId, changes: Changes, audit: AuditEntry) -> Result<Account, Problem> {
+        let _acting = self.acting().await;
+        let ends = changes.end_sessions;
+        let account = self.accounts().update(id, changes, self.now(), Some(audit)).await?;
+        if ends {
+            self.presently().end_user(&id.to_string(), EndReason::ForcedLogout).await?;
+        }
+        self.stand(&account).await?;
+        Ok(account)
+    }
+
+    /// Ends every session of an account: tokens and presence.
+    pub(crate) async fn end_sessions(
+        &self,
+        id: AccountId,
+        reason: EndReason,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), Problem> {
+        let _acting = self.acting().await;
+        self.accounts().end_sessions(id, self.now(), audit).await?;
+        self.presently().end_user(&id.to_string(), reason).await?;
+        Ok(())
+    }
+
+    /// Erases an account with its presence and history.
+    pub(crate) async fn erase(&self, id: AccountId, audit: AuditEntry) -> Result<(), Problem> {
+        let _acting = self.acting().await;
+        self.accounts().delete(id, self.now(), Some(audit)).await?;
+        self.presently().forget(&id.to_string()).await?;
+        Ok(())
+    }
+
+    /// Lets the engine know whether the account may be present.
+    async fn stand(&self, account: &Account) -> Result<(), Problem> {
+        let user = account.id.to_string();
+        if account.may_be_present() {
+            self.presently().unbar(&user).await?;
+        } else {
+            self.presently().bar(&user).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies to presence what other processes did to accounts.
+    pub(crate) async fn follow_changes(&self) -> Result<(), String> {
+        let _acting = self.acting().await;
+        let changed = self.accounts().follow_changes().await.map_err(|error| error.to_string())?;
+        for (id, account) in changed {
+            let user = id.to_string();
+            let done = match &account {
+                None => self.presently().forget(&user).await.map_err(Problem::from),
+                Some(account) => match self.end_voided(account).await {
+                    Ok(()) => self.stand(account).await,
+                    Err(problem) => Err(problem),
+                },
+            };
+            if let Err(problem) = done {
+                tracing::error!(user, ?problem, "a change of an account has not reached presence");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the presence sessions whose credentials were ended elsewhere.
+    async fn end_voided(&self, account: &Account) -> Result<(), Problem> {
+        let user = account.id.to_string();
+        let Some(explanation) = self.presently().explain(&user) else { return Ok(()) };
+        for session in explanation.sessions {
+            let login = session.session.split('/').next().unwrap_or_default();
+            let voided = match self.accounts().store().session(login).await? {
+                Some(credentials) => credentials.ended_at.is_some(),
+                None => account.tokens_valid_after.is_some_and(|moment| session.opened_at.0 <= moment.as_microsecond()),
+            };
+            if voided {
+                self.presently().end_session(&user, login, EndReason::ForcedLogout).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! What callers send. Unknown fields are ignored; wrong types are refused by name.
+
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+/// A login.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Login {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+}
+
+/// A new account.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Register {
+    pub(crate) username: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) password: Option<String>,
+}
+
+/// A refresh token, to be used once.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Refresh {
+    pub(crate) refresh: Option<String>,
+}
+
+/// A token to look at.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Verify {
+    pub(crate) token: Option<String>,
+}
+
+/// The end of a session.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Logout {
+    /// The session of this token ends too.
+    pub(crate) refresh_token: Option<String>,
+}
+
+/// A heartbeat.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Heartbeat {
+    /// What the client saw of its person: `active` (also when absent) or `idle`.
+    #[schema(example = "active")]
+    pub(crate) activity: Option<String>,
+    /// The tab or device, within this login: 1 to 64 printable characters without `/`.
+    #[schema(example = "tab-7")]
+    pub(crate) session: Option<String>,
+}
+
+/// A status for somebody.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SetOnlineStatus {
+    /// `online`, `away`, `offline`, or null to clear an override.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "away")]
+    pub(crate) status: Option<Option<String>>,
+    /// Seconds that an override stands; without it the status holds until the user's next evidence.
+    pub(crate) expires_in: Option<f64>,
+}
+
+/// Why an admin does something; kept in the audit log.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Why {
+    pub(crate) reason: Option<String>,
+}
+
+/// An account that an admin makes.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct CreateUser {
+    pub(crate) username: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) first_name: Option<String>,
+    pub(crate) last_name: Option<String>,
+    /// `admin`, `moderator` or `user` (default).
+    pub(crate) role: Option<String>,
+    /// `active` (default), `pending`, `suspended` or `banned`.
+    pub(crate) status: Option<String>,
+    pub(crate) is_staff: Option<bool>,
+}
+
+/// What an admin changes of an account; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct PatchUser {
+    pub(crate) email: Option<String>,
+    pub(crate) first_name: Option<String>,
+    pub(crate) last_name: Option<String>,
+    pub(crate) bio: Option<String>,
+    /// `admin`, `moderator` or `user`.
+    pub(crate) role: Option<String>,
+    pub(crate) is_staff: Option<bool>,
+    /// False deactivates the account at once; `activate/` reverses it.
+    pub(crate) is_active: Option<bool>,
+}
+
+/// Tells a null from an absent field.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}

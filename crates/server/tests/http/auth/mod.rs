@@ -1,0 +1,11 @@
+//! `/api/auth/…`, and its twin `/api/users/…`.
+
+mod login;
+mod logout;
+mod logout_all;
+mod profile;
+mod refresh;
+mod register;
+mod throttle;
+mod tokens;
+mod verify;

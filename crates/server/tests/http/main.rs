@@ -1,0 +1,10 @@
+//! The server over HTTP, laid out like its URLs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod auth;
+mod conventions;
+mod harness;
+mod operations;
+mod routes;
+mod rules;
+mod users;

@@ -1,0 +1,168 @@
+//! `/healthz`, `/readyz`, `/metrics`, `/api/openapi.json`, `/api/docs`, `/admin`
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, TestServer, secs};
+use crate::routes::{OPERATIONS, ROUTES};
+
+#[tokio::test]
+async fn health_and_readiness_are_200_without_credentials() {
+    let server = TestServer::start().await;
+    for path in ["/healthz", "/readyz"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        assert_eq!(server.get(path).bearer("garbage").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_text_format_of_prometheus() {
+    let server = TestServer::start().await;
+    let alice = server.visitor("alice").await;
+    alice.beat().await;
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{:?}", answer.headers);
+    let mut names = BTreeSet::new();
+    for line in answer.text.lines().filter(|line| !line.is_empty()) {
+        if let Some(comment) = line.strip_prefix('#') {
+            let words: Vec<_> = comment.split_whitespace().collect();
+            assert!(matches!(words.first(), Some(&("HELP" | "TYPE"))), "{line}");
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("a sample: {line}"));
+        assert!(value.parse::<f64>().is_ok() || value == "NaN" || value == "+Inf", "{line}");
+        names.insert(name.split('{').next().unwrap().to_owned());
+    }
+    assert!(names.iter().any(|name| name.contains("presently")), "{names:?}");
+    for secret in ["alice", PASSWORD, &alice.access] {
+        assert!(!answer.text.contains(secret), "no labels of users");
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_openapi_3_1_and_has_every_path_of_the_contract() {
+    let server = TestServer::start().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    let version = document["openapi"].as_str().unwrap();
+    assert!(version.starts_with("3.1"), "{version}");
+    assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
+    let documented = operations(&document);
+    let mut missing = Vec::new();
+    let contract = ROUTES.iter().flat_map(|route| route.methods.iter().map(|method| (*method, route.path)));
+    for (method, path) in contract.chain(OPERATIONS.iter().map(|path| ("GET", *path))) {
+        if !documented.contains(&(method.to_owned(), shape(path))) {
+            missing.push(format!("{method} {path}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[tokio::test]
+async fn every_operation_of_the_document_exists() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let Ok(method) = method.to_uppercase().parse::<reqwest::Method>() else { continue };
+            if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
+                continue;
+            }
+            server.advance(secs(2)).await;
+            let name = format!("u{}", server.unix());
+            let id = server.account(&name).await;
+            let path: String = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { id.to_string() } else { part.to_owned() })
+                .collect::<Vec<_>>()
+                .join("/");
+            let call = server.call(method.clone(), &path).bearer(&server.foreign_token(admin.id));
+            let status = call.json(json!({"status": "away"})).status().await;
+            assert!(status != 404 && status != 405 && status < 500, "{method} {path}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_refers_to_nothing_that_is_not_there() {
+    let server = TestServer::start().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    let mut references = Vec::new();
+    collect_references(&document, &mut references);
+    assert!(!references.is_empty());
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_says_what_it_answers_and_has_a_name_of_its_own() {
+    let server = TestServer::start().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    let mut names = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(responses) = operation["responses"].as_object() else { continue };
+            let good = responses.keys().any(|status| status.starts_with('2') || status == "101");
+            assert!(good, "{method} {path} succeeds in some way");
+            let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has a name"));
+            assert!(names.insert(name.to_owned()), "{name} is taken");
+            for status in responses.keys() {
+                assert!(responses[status]["description"].is_string(), "{method} {path} {status} is described");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_docs_are_readable_and_work_offline() {
+    let server = TestServer::start().await;
+    for path in ["/api/docs"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.header("content-type").unwrap().starts_with("text/html"), "{path}");
+        for outside in ["src=\"http", "src=\"//", "src='http", "@import", "<link rel=\"stylesheet\" href=\"http"] {
+            assert!(!answer.text.contains(outside), "{path} loads {outside}");
+        }
+        assert!(answer.header("content-security-policy").is_some(), "{path}");
+    }
+    assert!(server.get("/api/docs").await.text.contains("heartbeat"));
+}
+
+/// The methods and paths of a document.
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let methods = |item: &Value| item.as_object().expect("an item").keys().map(|key| key.to_uppercase()).collect();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods: Vec<String> = methods(item);
+            methods.into_iter().map(|method| (method, shape(path)))
+        })
+        .collect()
+}
+
+/// A path without its trailing slash and without the names of its parameters.
+fn shape(path: &str) -> String {
+    let parts = path.trim_end_matches('/').split('/');
+    parts.map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+fn collect_references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(text) if key == "$ref" => into.push(text),
+                    _ => collect_references(value, into),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| collect_references(value, into)),
+        _ => {}
+    }
+}

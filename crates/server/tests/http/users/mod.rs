@@ -1,0 +1,5 @@
+//! `/api/users/…`
+
+mod admin;
+mod all_users;
+mod heartbeat;
