@@ -176,11 +176,20 @@ impl Presently {
         // Whoever decided something did so before its shard closed, and what was decided is in the queue.
         (0..SHARDS).for_each(|place| shared.shards.at(place, |shard| shard.closed = true));
         shared.stop.send_replace(true);
+        let mut too_late = shared.clock.sleep(SHUTDOWN_WITHIN);
         let kept = tokio::select! {
             kept = self.last_words() => kept,
-            () = shared.clock.sleep(SHUTDOWN_WITHIN) => {
+            () = &mut too_late => {
                 Err(StoreError::Unavailable(format!("it did not keep everything within {SHUTDOWN_WITHIN:?}")))
             }
+        };
+        let kept = match kept {
+            Ok(()) => tokio::select! {
+                kept = self.last_rows() => kept,
+                // A restart knows it all from the evidence; only programs that read the table see older times.
+                () = too_late => Ok(()),
+            },
+            Err(error) => Err(error),
         };
         self.life.tasks.lock().abort();
         shared.board.close();
@@ -193,7 +202,7 @@ impl Presently {
         shared.ended.send_replace(Some(kept));
     }
 
-    /// First what a restart cannot do without: what was heard, and what was decided. Then everybody's exact `last_seen`.
+    /// What a restart cannot do without: what was heard, and what was decided.
     async fn last_words(&self) -> Result<(), StoreError> {
         let shared = self.shared();
         let rounds = std::mem::take(&mut self.life.tasks.lock().rounds);
@@ -202,7 +211,12 @@ impl Presently {
             let _ = round.await;
         }
         listener::append(shared).await?;
-        compare::settled(shared).await?;
+        compare::settled(shared).await
+    }
+
+    /// Everybody's exact `last_seen`, for whoever reads the table.
+    async fn last_rows(&self) -> Result<(), StoreError> {
+        let shared = self.shared();
         let present = compare::present(shared).await;
         for names in present.chunks(LAST_ROWS) {
             names.iter().for_each(|user| upkeep::save(shared, user));

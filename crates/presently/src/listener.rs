@@ -16,11 +16,14 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Entries of one block.
 const BLOCK_MAX: usize = 1_000_000;
 
+/// Entries that wait while the store is away, unless twice as many sessions live: what was heard last is kept.
+const WAITING_MAX: usize = 4_000_000;
+
 /// What was heard and is not appended yet.
 #[derive(Debug)]
 pub(crate) struct Heard {
     life: u64,
-    /// Not sorted, and with older evidence of a session before newer. Bounded by the number of sessions after each round.
+    /// Not sorted, and with older evidence of a session before newer.
     waiting: Vec<(SessionNumber, Timestamp)>,
     /// The blocks that must stay, by their place in this life: the wall clock may step, and then their times say little.
     kept: VecDeque<(Tick, Timestamp)>,
@@ -32,8 +35,8 @@ impl Heard {
         Self { life, waiting: Vec::new(), kept: oldest.map(|at| (opened, at)).into_iter().collect() }
     }
 
-    /// Sorted by number, the newest evidence of each.
-    fn tidy(&mut self) {
+    /// Sorted by number, the newest evidence of each, at most `limit`.
+    fn tidy(&mut self, limit: usize) {
         self.waiting.sort_by_key(|&(number, _)| number);
         self.waiting.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
@@ -42,6 +45,11 @@ impl Heard {
             }
             same
         });
+        if self.waiting.len() > limit {
+            self.waiting.sort_unstable_by_key(|&(_, at)| std::cmp::Reverse(at));
+            self.waiting.truncate(limit);
+            self.waiting.sort_unstable_by_key(|&(number, _)| number);
+        }
     }
 
     /// The time from which blocks must stay, so that silence can be measured over `length` of listening.
@@ -58,6 +66,7 @@ impl Heard {
 pub(crate) async fn listen(shared: Arc<Shared>) {
     let mut failing = false;
     while shared.pause(EVERY).await {
+        shared.board.end_opening();
         let appended = append(&shared).await;
         if let Err(error) = &appended
             && !failing
@@ -71,10 +80,11 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
 /// Appends what was heard since the last time. An empty block says that the server listened until then.
 pub(crate) async fn append(shared: &Shared) -> Result<(), StoreError> {
     let mut heard = shared.heard.lock().await;
-    let mut users = 0;
+    let (mut users, mut sessions) = (0, 0);
     for place in 0..SHARDS {
         shared.shards.at(place, |shard| {
-            users += shard.engine.counts().users;
+            let counts = shard.engine.counts();
+            (users, sessions) = (users + counts.users, sessions + counts.sessions);
             shard.engine.drain_evidence(&mut |number, at| heard.waiting.push((number, at)));
         });
     }
@@ -82,7 +92,7 @@ pub(crate) async fn append(shared: &Shared) -> Result<(), StoreError> {
         shared.set_evidence_health(Ok(()));
         return Ok(());
     }
-    heard.tidy();
+    heard.tidy(WAITING_MAX.max(usize::try_from(sessions).unwrap_or(usize::MAX / 2) * 2));
     let now = shared.clock.now();
     let stamp = Stamp { life: heard.life, tick: now.tick };
     let keep_from = heard.keep_from(now, shared.config.policy.inactivity_timeout() * 2 + Duration::from_secs(60));
@@ -122,8 +132,11 @@ mod tests {
     fn the_newest_evidence_of_a_session_is_kept() {
         let mut heard = Heard::new(1, Tick(0), None);
         heard.waiting = vec![(2, Timestamp(20)), (1, Timestamp(30)), (2, Timestamp(10)), (1, Timestamp(31))];
-        heard.tidy();
+        heard.tidy(9);
         assert_eq!(heard.waiting, [(1, Timestamp(31)), (2, Timestamp(10))]);
+        heard.waiting.push((3, Timestamp(20)));
+        heard.tidy(2);
+        assert_eq!(heard.waiting, [(1, Timestamp(31)), (3, Timestamp(20))]);
     }
 
     #[test]

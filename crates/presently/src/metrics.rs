@@ -9,6 +9,7 @@ const TRANSITIONS: &str = "presently_transitions_total";
 const LATENESS: &str = "presently_offline_lateness_seconds";
 const FLUSH_ROWS: &str = "presently_flush_rows";
 const FLUSH_SECONDS: &str = "presently_flush_seconds";
+const SWEEP_SECONDS: &str = "presently_sweep_seconds";
 const MENDED: &str = "presently_mended_total";
 const HISTORY_DROPPED: &str = "presently_history_dropped_total";
 
@@ -19,6 +20,7 @@ pub(crate) struct Metrics {
     lateness: Histogram,
     flush_rows: Histogram,
     flush_seconds: Histogram,
+    sweep_seconds: Histogram,
     pub(crate) mended: Counter,
     pub(crate) history_dropped: Counter,
 }
@@ -29,6 +31,11 @@ impl Metrics {
         describe_histogram!(LATENESS, Unit::Seconds, "From a deadline to the announcement that the user is offline.");
         describe_histogram!(FLUSH_ROWS, "Rows kept by one group commit.");
         describe_histogram!(FLUSH_SECONDS, Unit::Seconds, "How long one group commit took.");
+        describe_histogram!(
+            SWEEP_SECONDS,
+            Unit::Seconds,
+            "Work of one sweep that found something due, waits left out."
+        );
         describe_counter!(MENDED, "Differences between the store and the engine that were found and mended.");
         describe_counter!(HISTORY_DROPPED, "History lines given up because the store was away for too long.");
         let statuses = [Status::Offline, Status::Away, Status::Online];
@@ -39,6 +46,7 @@ impl Metrics {
             lateness: histogram!(LATENESS),
             flush_rows: histogram!(FLUSH_ROWS),
             flush_seconds: histogram!(FLUSH_SECONDS),
+            sweep_seconds: histogram!(SWEEP_SECONDS),
             mended: counter!(MENDED),
             history_dropped: counter!(HISTORY_DROPPED),
         }
@@ -52,6 +60,10 @@ impl Metrics {
         if let (Status::Offline, Some(lateness)) = (transition.to, transition.lateness) {
             self.lateness.record((lateness + waited).as_secs_f64());
         }
+    }
+
+    pub(crate) fn swept(&self, took: Duration) {
+        self.sweep_seconds.record(took.as_secs_f64());
     }
 
     pub(crate) fn flushed(&self, rows: usize, took: Duration) {

@@ -141,6 +141,7 @@ impl Presently {
     }
 
     /// Every transition from now on, each after the store kept it (or, while the store is down, after it refused), in order.
+    /// The first subscriber within a second of [`open`](Self::open) also gets what was told before: what the restart decided.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
         self.shared().board.subscribe()

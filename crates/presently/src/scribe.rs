@@ -134,17 +134,19 @@ impl Scribe {
 
     /// Lets the store keep the batch. When it takes too long nobody waits for it, but it is not given up.
     async fn attempt(&mut self, batch: &Arc<Batch>, tidings: &mut Tidings) -> Kept {
-        // While it is away, ask with something light first.
-        if self.down.is_some() {
-            self.shared.store.probe().await?;
-        }
-        if batch.is_empty() {
+        if batch.is_empty() && self.down.is_none() {
             return Ok(());
         }
         // A task of its own: a store that panics has failed, and takes nothing with it.
         let mut attempt = JoinSet::new();
-        let (store, rows) = (Arc::clone(&self.shared.store), Arc::clone(batch));
-        attempt.spawn(async move { store.commit(&rows).await });
+        let (store, rows, was_down) = (Arc::clone(&self.shared.store), Arc::clone(batch), self.down.is_some());
+        attempt.spawn(async move {
+            if was_down {
+                // Something light first.
+                store.probe().await?;
+            }
+            store.commit(&rows).await
+        });
         let mut patience = PATIENCE;
         loop {
             tokio::select! {

@@ -10,6 +10,9 @@ pub(crate) const SHARDS: usize = 64;
 /// Users looked at under one lock when everybody is visited.
 const VISIT_STEP: usize = 512;
 
+/// Told of a user: the name, what is shown, the last evidence, since when.
+pub(crate) type Visitor<'a> = &'a mut dyn FnMut(&str, Status, Option<Timestamp>, Timestamp);
+
 #[derive(Debug)]
 pub(crate) struct Shards {
     shards: Box<[Padded]>,
@@ -69,7 +72,7 @@ impl Shards {
     }
 
     /// Visits everybody online or away, in small locked steps. Who leaves and returns meanwhile may be visited twice.
-    pub(crate) fn visit_present(&self, visitor: &mut dyn FnMut(&str, Status, Option<Timestamp>, Timestamp)) {
+    pub(crate) fn visit_present(&self, visitor: Visitor<'_>) {
         for place in 0..SHARDS {
             let mut from = Some(0);
             while let Some(start) = from {
@@ -79,12 +82,7 @@ impl Shards {
     }
 
     /// One locked step of a visit; returns where to go on in this shard.
-    pub(crate) fn visit_step(
-        &self,
-        place: usize,
-        from: usize,
-        visitor: &mut dyn FnMut(&str, Status, Option<Timestamp>, Timestamp),
-    ) -> Option<usize> {
+    pub(crate) fn visit_step(&self, place: usize, from: usize, visitor: Visitor<'_>) -> Option<usize> {
         self.at(place, |shard| {
             shard.engine.visit(from, VISIT_STEP, &mut |user, status, last_seen, since| {
                 if status != Status::Offline {

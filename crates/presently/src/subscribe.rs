@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use presently_core::Transition;
 use tokio::sync::broadcast;
 
@@ -48,15 +48,24 @@ impl Transitions {
 #[derive(Debug)]
 pub(crate) struct Board {
     sender: RwLock<Option<broadcast::Sender<Arc<Transition>>>>,
+    /// For whoever subscribes right after the start: what the restart itself decided must not pass unheard.
+    opening: Mutex<Option<broadcast::Receiver<Arc<Transition>>>>,
 }
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { sender: RwLock::new(Some(broadcast::Sender::new(SLOTS))) }
+        let (sender, opening) = broadcast::channel(SLOTS);
+        Self { sender: RwLock::new(Some(sender)), opening: Mutex::new(Some(opening)) }
     }
 
     pub(crate) fn subscribe(&self) -> Transitions {
-        Transitions { receiver: self.sender.read().as_ref().map(broadcast::Sender::subscribe) }
+        let opening = self.opening.lock().take();
+        Transitions { receiver: opening.or_else(|| self.sender.read().as_ref().map(broadcast::Sender::subscribe)) }
+    }
+
+    /// From now on a new subscriber hears what comes, and nothing of before.
+    pub(crate) fn end_opening(&self) {
+        self.opening.lock().take();
     }
 
     pub(crate) fn tell(&self, transition: Transition) {
@@ -70,6 +79,7 @@ impl Board {
 
     /// Subscribers read what was told, and then the end.
     pub(crate) fn close(&self) {
+        self.end_opening();
         self.sender.write().take();
     }
 }

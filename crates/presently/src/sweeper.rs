@@ -20,16 +20,22 @@ pub(crate) async fn sweep_on(shared: Arc<Shared>) {
 
 /// Ends everything that is due.
 pub(crate) async fn sweep(shared: &Shared) {
-    for place in 0..SHARDS {
+    let mut took = Duration::ZERO;
+    'shards: for place in 0..SHARDS {
         for _ in 0..STEPS_MAX {
             if shared.queue.is_full() {
-                return;
+                break 'shards;
             }
+            let began = shared.clock.now().tick;
             if !step(shared, place) {
                 break;
             }
+            took += shared.clock.now().tick - began;
             tokio::task::yield_now().await;
         }
+    }
+    if !took.is_zero() {
+        shared.metrics.swept(took);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Presence in a web server.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod world;
 
 use axum::body::Body;

@@ -2,15 +2,10 @@
 
 mod world;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use presently::store::{Batch, Store};
-use presently::{
-    Activity, Config, EndReason, Error, Limits, Presence, PresenceRow, Reason, Source, Status, Timestamp, Told,
-};
-use world::{World, secs, until, yields};
+use presently::{Activity, Config, EndReason, Error, Limits, Presence, Source, Status};
+use world::{World, secs, yields};
 
 #[tokio::test]
 async fn evidence_brings_a_user_online_once() {
@@ -86,25 +81,6 @@ async fn an_override_is_not_overruled_by_the_next_heartbeat() {
         world.news(),
         ["alice offline->online evidence", "alice online->away override", "alice away->online override_ended"]
     );
-}
-
-#[tokio::test]
-async fn two_sweepers_announce_once() {
-    let mut world = World::new().await;
-    for user in 0..1000 {
-        world.beat(&format!("user-{user}"), "tab");
-    }
-    world.presently.settled().await.unwrap();
-    world.news();
-    world.clock.advance(secs(121));
-    let (one, two) = tokio::join!(world.presently.sweep(), world.presently.sweep());
-    one.unwrap();
-    two.unwrap();
-    let mut news = world.news();
-    assert_eq!(news.len(), 1000);
-    news.sort();
-    news.dedup();
-    assert_eq!(news.len(), 1000);
 }
 
 #[tokio::test]
@@ -299,101 +275,6 @@ async fn the_newest_come_first_in_exact_order() {
 }
 
 #[tokio::test]
-async fn evidence_whose_condition_no_longer_holds_is_refused() {
-    let mut world = World::new().await;
-    assert_eq!(world.presently.evidence("alice", "tab", None, || false), Err(Error::Stale));
-    assert_eq!(world.presently.evidence_kept("alice", "tab", None, || false).await, Err(Error::Stale));
-    assert_eq!(world.news(), Vec::<String>::new());
-    assert_eq!(world.presently.stats().evidence, 0);
-}
-
-/// The token is revoked first, then the session is ended: whatever evidence comes between, nobody is left online.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_logout_that_races_with_requests_leaves_no_ghost() {
-    let world = World::new().await;
-    for round in 0..200 {
-        let (user, valid) = (format!("user-{round}"), Arc::new(AtomicBool::new(true)));
-        world.beat(&user, "tab");
-        let requests: Vec<_> = (0..2)
-            .map(|_| {
-                let (presently, user, valid) = (world.presently.clone(), user.clone(), Arc::clone(&valid));
-                std::thread::spawn(move || {
-                    let still = || valid.load(Ordering::SeqCst);
-                    while presently.evidence(&user, "tab", None, still) != Err(Error::Stale) {}
-                })
-            })
-            .collect();
-        valid.store(false, Ordering::SeqCst);
-        world.presently.end_session(&user, "tab", EndReason::Logout).await.unwrap();
-        requests.into_iter().for_each(|request| request.join().unwrap());
-        assert_eq!(world.presence(&user).await.status, Status::Offline);
-    }
-    assert_eq!(world.presently.counts().users, 0);
-}
-
-/// Threads bring the same few users online and offline; what is told of each is one unbroken chain that ends in the truth.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hammered_users_are_told_in_the_order_of_decisions() {
-    let mut world = World::new().await;
-    let users = ["alice", "bob", "carol"];
-    let threads: Vec<_> = (0..4)
-        .map(|thread| {
-            let presently = world.presently.clone();
-            let runtime = tokio::runtime::Handle::current();
-            std::thread::spawn(move || {
-                for round in 0..1500 {
-                    let user = users[(round + thread) % 3];
-                    match round % 4 {
-                        3 => drop(runtime.block_on(presently.end_user(user, EndReason::Logout))),
-                        2 => drop(presently.evidence(user, "tab", Some(Activity::Idle), || true)),
-                        _ => drop(presently.evidence(user, "tab", Some(Activity::Active), || true)),
-                    }
-                }
-            })
-        })
-        .collect();
-    until(|| threads.iter().all(std::thread::JoinHandle::is_finished)).await;
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    world.presently.settled().await.unwrap();
-
-    let mut shown = std::collections::HashMap::new();
-    let mut told = 0;
-    while let Some(Told::Transition(t)) = world.told.next_now() {
-        let before = shown.insert(t.user.clone(), t.to).unwrap_or(Status::Offline);
-        assert_eq!(t.from, before, "{} was told out of order", t.user);
-        told += 1;
-    }
-    assert!(told > 100, "only {told} transitions: nothing was hammered");
-    for user in users {
-        let presence = world.presence(user).await;
-        assert_eq!(shown.get(user).copied().unwrap_or_default(), presence.status);
-        let stored = world.stored(user).await.unwrap();
-        assert_eq!((stored.status, Some(stored.since)), (presence.status, presence.since));
-    }
-    let lines: usize = {
-        let mut lines = 0;
-        for user in users {
-            let all = (Timestamp(i64::MIN), Timestamp(i64::MAX));
-            lines += world.store.memory.transitions(&user.into(), all.0, all.1, u32::MAX).await.unwrap().len();
-        }
-        lines
-    };
-    assert_eq!(lines, told);
-}
-
-#[tokio::test]
-async fn a_slow_subscriber_is_told_how_much_it_missed() {
-    let mut world = World::new().await;
-    for user in 0..70_000 {
-        world.beat(&format!("user-{user}"), "tab");
-    }
-    world.presently.settled().await.unwrap();
-    let Some(Told::Missed(missed)) = world.told.next().await else { panic!("nothing was missed") };
-    assert_eq!(missed, 70_000 - 65_536);
-    assert!(matches!(world.told.next().await, Some(Told::Transition(_))));
-}
-
-#[tokio::test]
 async fn users_beyond_the_limit_are_refused_and_room_comes_back() {
     let limits = Limits { users_max: 3, ..Limits::default() };
     let world = World::with(Config { limits, ..Config::default() }).await;
@@ -404,91 +285,6 @@ async fn users_beyond_the_limit_are_refused_and_room_comes_back() {
     world.beat("a", "other");
     world.presently.end_user("b", EndReason::Logout).await.unwrap();
     world.beat("d", "tab");
-}
-
-#[tokio::test]
-async fn a_ghost_in_the_store_is_found_and_mended() {
-    let world = World::new().await;
-    let row = |user: &str, status| PresenceRow {
-        user: user.into(),
-        status,
-        last_seen: Some(Timestamp(5)),
-        since: Timestamp(5),
-    };
-    world.beat("alice", "tab");
-    world.beat("bob", "tab");
-    world.presently.settled().await.unwrap();
-    assert_eq!(world.presently.compare().await, Ok(0));
-    let wrong = vec![row("ghost", Status::Online), row("alice", Status::Offline), row("bob", Status::Away)];
-    world.store.memory.commit(&Batch { presences: wrong, ..Batch::default() }).await.unwrap();
-    assert_eq!(world.presence("ghost").await.status, Status::Offline);
-    assert_eq!(world.presently.compare().await, Ok(3));
-    let ghost = world.stored("ghost").await.unwrap();
-    assert_eq!((ghost.status, ghost.last_seen), (Status::Offline, Some(Timestamp(5))));
-    assert_eq!(world.stored("alice").await.unwrap().status, Status::Online);
-    assert_eq!(world.stored("alice").await.unwrap().last_seen, Some(world.wall()));
-    assert_eq!(world.stored("bob").await.unwrap().status, Status::Online);
-    assert_eq!(world.presently.compare().await, Ok(0));
-    assert_eq!(world.presently.stats().mended, 3);
-}
-
-#[tokio::test]
-async fn a_comparison_walks_every_page() {
-    let world = World::new().await;
-    for user in 0..2500 {
-        world.beat(&format!("user-{user:04}"), "tab");
-    }
-    world.presently.settled().await.unwrap();
-    assert_eq!(world.presently.compare().await, Ok(0));
-    let gone = ["user-0000", "user-0999", "user-1000", "user-2499"].map(|user| PresenceRow {
-        user: user.into(),
-        status: Status::Offline,
-        last_seen: None,
-        since: Timestamp(5),
-    });
-    world.store.memory.commit(&Batch { presences: gone.to_vec(), ..Batch::default() }).await.unwrap();
-    assert_eq!(world.presently.compare().await, Ok(4));
-}
-
-#[tokio::test]
-async fn rows_of_the_living_are_refreshed_within_the_hour_and_heartbeats_write_none() {
-    let world = World::new().await;
-    world.beat("alice", "tab");
-    world.presently.settled().await.unwrap();
-    let commits = world.store.memory.commits();
-    for _ in 0..59 {
-        world.pass(secs(1)).await;
-        world.beat("alice", "tab");
-    }
-    assert_eq!(world.store.memory.commits(), commits);
-    let before = world.stored("alice").await.unwrap();
-    // Sorting the names needs a thread of its own, which the hand-moved clock does not know.
-    world.pass(secs(2)).await;
-    let memory = &world.store.memory;
-    until(|| memory.commits() > commits).await;
-    let after = world.stored("alice").await.unwrap();
-    assert!(after.last_seen > before.last_seen);
-    assert_eq!((after.status, after.since), (before.status, before.since));
-}
-
-#[tokio::test]
-async fn the_history_is_pruned_after_its_retention() {
-    let config = Config { history_retention: secs(300), ..Config::default() };
-    let world = World::with(config).await;
-    world.beat("alice", "tab");
-    world.pass(secs(130)).await;
-    assert_eq!(
-        world.history("alice").await,
-        [(Status::Offline, Status::Online, Reason::Evidence), (Status::Online, Status::Offline, Reason::Expired)]
-    );
-    // Nobody knows when the thread that sorts the names is done, but it is done some time.
-    let mut rounds = 0;
-    while !world.history("alice").await.is_empty() {
-        world.pass(secs(1)).await;
-        rounds += 1;
-        assert!(rounds < 10_000, "the history stayed");
-    }
-    assert!(rounds >= 170, "the history went too early");
 }
 
 #[tokio::test]
@@ -506,20 +302,4 @@ async fn a_clock_that_steps_throws_nobody_offline_and_keeps_nobody() {
     assert_eq!(world.news(), ["bob online->offline expired"]);
     world.pass(secs(100)).await;
     assert_eq!(world.news(), ["alice online->offline expired"]);
-}
-
-#[tokio::test]
-async fn after_shutdown_everything_is_closed_and_subscribers_reach_the_end() {
-    let mut world = World::new().await;
-    world.beat("alice", "tab");
-    let (one, two) = tokio::join!(world.presently.shutdown(), world.presently.shutdown());
-    one.unwrap();
-    two.unwrap();
-    assert_eq!(world.presently.evidence("alice", "tab", None, || true), Err(Error::Closed));
-    assert_eq!(world.presently.set_offline("alice").await, Err(Error::Closed));
-    assert_eq!(world.presently.presence("alice").await, Err(Error::Closed));
-    assert_eq!(world.presently.settled().await, Err(Error::Closed));
-    assert!(matches!(world.told.next().await, Some(Told::Transition(_))));
-    assert_eq!(world.told.next().await, None);
-    assert_eq!(world.presently.subscribe().next().await, None);
 }

@@ -4,8 +4,8 @@ mod world;
 
 use std::time::Duration;
 
-use presently::store::StoreError;
-use presently::{Activity, EndReason, Source, Status};
+use presently::store::{Batch, Store, StoreError};
+use presently::{Activity, EndReason, PresenceRow, Source, Status, Timestamp};
 use world::{World, secs};
 
 #[tokio::test]
@@ -184,6 +184,18 @@ async fn a_shutdown_writes_the_exact_last_seen_of_everybody() {
     world.presently.shutdown().await.unwrap();
     let row = world.stored("alice").await.unwrap();
     assert_eq!((row.status, row.last_seen), (Status::Online, Some(seen)));
+}
+
+#[tokio::test]
+async fn what_the_restart_itself_decides_is_told_to_the_first_subscriber() {
+    let mut world = World::new().await;
+    let ghost = PresenceRow { user: "ghost".into(), status: Status::Online, last_seen: None, since: Timestamp(5) };
+    world.store.memory.commit(&Batch { presences: vec![ghost], ..Batch::default() }).await.unwrap();
+    world = world.stop_and_start(secs(1)).await;
+    world.presently.settled().await.unwrap();
+    assert_eq!(world.news(), ["ghost online->offline expired"]);
+    assert_eq!(world.stored("ghost").await.unwrap().status, Status::Offline);
+    assert_eq!(world.presently.subscribe().next_now(), None);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ impl Metrics {
             let builder = [
                 ("presently_offline_lateness_seconds", LATENESS),
                 ("presently_flush_seconds", DURATIONS),
+                ("presently_sweep_seconds", DURATIONS),
                 ("presently_flush_rows", ROWS),
                 ("presently_http_request_seconds", DURATIONS),
             ]
@@ -69,8 +70,6 @@ impl Metrics {
         gauge!("presently_sessions").set(stats.counts.sessions as f64);
         gauge!("presently_pending_effects").set(stats.pending as f64);
         counter!("presently_evidence_total").absolute(stats.evidence);
-        counter!("presently_history_dropped_total").absolute(stats.history_dropped);
-        counter!("presently_mended_total").absolute(stats.mended);
         gauge!("presently_store_healthy").set(if presently.health().is_ok() { 1.0 } else { 0.0 });
         gauge!("presently_resident_bytes").set(resident_bytes() as f64);
         self.recorder.render()
@@ -89,8 +88,6 @@ fn describe() {
     describe_gauge!("presently_store_healthy", "1 while the store takes what is decided.");
     describe_gauge!("presently_resident_bytes", "Resident memory of the process.");
     describe_counter!("presently_evidence_total", "Evidence of life taken.");
-    describe_counter!("presently_history_dropped_total", "History lines dropped because the store was away too long.");
-    describe_counter!("presently_mended_total", "Differences between store and engine found and mended.");
     describe_counter!("presently_http_requests_total", "Answered requests by class of status.");
     describe_histogram!("presently_http_request_seconds", "From the request's head to its answer.");
 }

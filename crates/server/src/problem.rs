@@ -16,7 +16,10 @@ use serde_json::{Map, Value};
 
 /// An answer that says no, and why.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
@@ -58,7 +61,7 @@ pub(crate) struct Cause(pub(crate) String);
 impl Problem {
     /// A problem of this status, code and sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             code,
             detail: detail.into(),
@@ -66,7 +69,7 @@ impl Problem {
             extra: Map::new(),
             retry_after: None,
             cause: None,
-        }
+        }))
     }
 
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -77,22 +80,22 @@ impl Problem {
     pub(crate) fn field(field: &str, sentence: impl Into<String>) -> Self {
         let sentence = sentence.into();
         let mut problem = Self::bad_request("invalid_field", format!("{field}: {sentence}"));
-        problem.errors.insert(field.to_owned(), vec![sentence]);
+        problem.0.errors.insert(field.to_owned(), vec![sentence]);
         problem
     }
 
     pub(crate) fn with_code(mut self, code: &'static str) -> Self {
-        self.code = code;
+        self.0.code = code;
         self
     }
 
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(key.to_owned(), value.into());
+        self.0.extra.insert(key.to_owned(), value.into());
         self
     }
 
     pub(crate) fn with_error(mut self, field: &str, sentence: &str) -> Self {
-        self.errors.entry(field.to_owned()).or_default().push(sentence.to_owned());
+        self.0.errors.entry(field.to_owned()).or_default().push(sentence.to_owned());
         self
     }
 
@@ -128,15 +131,15 @@ impl Problem {
     /// A 503: what was asked was not done (or not kept); `cause` goes to the log.
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>, cause: impl ToString) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-        problem.retry_after = Some(Duration::from_secs(2));
-        problem.cause = Some(cause.to_string());
+        problem.0.retry_after = Some(Duration::from_secs(2));
+        problem.0.cause = Some(cause.to_string());
         problem
     }
 
     pub(crate) fn internal(cause: impl ToString) -> Self {
         let mut problem =
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here; it was logged.");
-        problem.cause = Some(cause.to_string());
+        problem.0.cause = Some(cause.to_string());
         problem
     }
 
@@ -159,7 +162,7 @@ impl Problem {
 
     /// Whether the caller is told to come again with other credentials.
     pub(crate) fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 }
 
@@ -168,13 +171,13 @@ impl Problem {
     pub(crate) fn body(&self) -> Vec<u8> {
         let body = ProblemBody {
             kind: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            error: &self.detail,
-            errors: &self.errors,
-            extra: &self.extra,
+            title: self.0.status.canonical_reason().unwrap_or("Error"),
+            status: self.0.status.as_u16(),
+            detail: &self.0.detail,
+            code: self.0.code,
+            error: &self.0.detail,
+            errors: &self.0.errors,
+            extra: &self.0.extra,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
@@ -183,17 +186,17 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) = self.0.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        if let Some(cause) = self.cause {
+        if let Some(cause) = self.0.cause {
             response.extensions_mut().insert(Cause(cause));
         }
         response
@@ -274,7 +277,7 @@ impl From<LoginError> for Problem {
                     "too_many_attempts",
                     "Too many failed attempts for this account from this address. Try again later.",
                 );
-                problem.retry_after = Some(retry_after);
+                problem.0.retry_after = Some(retry_after);
                 problem
             }
             LoginError::Busy => Self::busy(),
@@ -304,7 +307,7 @@ impl From<ServiceError> for Problem {
                     .join(" ");
                 let mut problem = Self::bad_request("invalid_field", detail);
                 for (field, sentences) in fields {
-                    problem.errors.insert(field.to_owned(), sentences);
+                    problem.0.errors.insert(field.to_owned(), sentences);
                 }
                 problem
             }
