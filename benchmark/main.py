@@ -250,16 +250,20 @@ def crash(table, server, label, tokens, ids, rate, admin, count):
     """kill -9 at full load: nobody is thrown offline, and of what was told only the last two seconds may be missing."""
     say("   killing it in the middle of the load")
     step = max(1, len(ids) // 2_000)
-    sampled = [(user, population.token(user)) for user in ids[::step]]
+    # With the tokens of the load: a new one would open a session, which is kept at once.
+    with open(tokens, encoding="ascii") as lines:
+        sampled = [(user, line.strip()) for user, line in zip(ids, lines) if (user - ids[0]) % step == 0]
     told = {}
     run = load.start(server, load.BEAT, 60, connections=256, tokens=tokens, rate=rate)
     try:
         time.sleep(5)
         connection = server.connection()
-        end = time.monotonic() + 8
-        for user, token in sampled:
-            if time.monotonic() > end:
+        began = time.monotonic()
+        for n, (user, token) in enumerate(sampled):
+            if time.monotonic() > began + 8:
                 break
+            # Spread over four seconds: what is older than the last one or two must be there afterwards.
+            time.sleep(max(0, began + 4 * n / len(sampled) - time.monotonic()))
             status, text = ask(connection, "POST", "/api/users/heartbeat/", token)
             if status != 200:
                 raise Failure(f"a heartbeat was answered {status}: {text}")

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use presently::clock::{Clock as _, SystemClock};
 use presently_accounts::store::{AccountStore, AuditEntry, Ordering, PageQuery};
 use presently_accounts::{
-    Account, AccountStatus, Accounts, Changes, Draft, Role, SecretKey, ServiceError, Settings as AccountSettings,
+    Account, AccountStatus, Accounts, Draft, Role, SecretKey, ServiceError, Settings as AccountSettings,
 };
 use presently_sql::SqliteStores;
 
@@ -208,9 +208,6 @@ impl SetPassword {
         let account = office.named(&self.name).await?;
         let audit = office.audit("set_password", Some(&account), "");
         office.accounts.set_password(account.id, &password, office.now, Some(audit)).await.map_err(refused)?;
-        // Whoever knew the old password is out.
-        let changes = Changes { end_sessions: true, ..Changes::default() };
-        office.accounts.update(account.id, changes, office.now, None).await.map_err(refused)?;
         say(&format!("set the password of {}; its sessions ended\n", account.username))?;
         office.close().await;
         Ok(())
