@@ -149,6 +149,9 @@ mod tests {
         assert_eq!(verify(latin, "correct horse "), Some(false));
         assert_eq!(verify(other, "пароль-é"), Some(true));
         assert_eq!(verify(other, ""), Some(false));
+        // As Django 5.2 encodes it.
+        let by_django = "pbkdf2_sha256$1000$seasalt2seasalt2seasal$xgA/J/a0g+er1xAmFTnvf1MWj3LfkDOjA5W/ZLVWiY4=";
+        assert_eq!(verify(by_django, "correct horse"), Some(true));
         let stored = Stored::parse(latin).expect("it is read");
         assert!(!stored.is_current() && !stored.costs_as_nobody());
     }
@@ -164,6 +167,10 @@ mod tests {
         assert_eq!(verify(&of_django, "correct horse"), Some(true));
         assert_eq!(verify(&of_django, "correct horses"), Some(false));
         assert!(!Stored::parse(&of_django).expect("it is read").is_current());
+        // As Django 5.2 makes it.
+        let by_django = "argon2$argon2id$v=19$m=102400,t=2,p=8$UVhOUnE0VW5ZeWRldkdUNHJOMHd6bw$BEflOa2toPX2I17GZRO6/DL2CGPLIUZDHtofVPFLU9g";
+        assert_eq!(verify(by_django, "correct horse"), Some(true));
+        assert!(!Stored::parse(by_django).expect("it is read").is_current());
         assert!(!Stored::parse(&made).expect("it is read").is_current(), "weaker than today's");
     }
 

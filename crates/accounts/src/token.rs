@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,6 +60,8 @@ pub(crate) struct Claims {
     pub(crate) issued_at: i64,
     pub(crate) not_before: i64,
     pub(crate) expires_at: i64,
+    /// The life of the account under which the session was found live when this token came last: see the cache. 0 for none.
+    pub(crate) live_in: AtomicU64,
 }
 
 impl Claims {
@@ -197,6 +200,7 @@ impl Received {
             issued_at: self.iat.as_ref().map_or(Some(0), seconds)?,
             not_before: self.nbf.as_ref().map_or(Some(i64::MIN), seconds)?,
             expires_at,
+            live_in: AtomicU64::new(0),
         })
     }
 }

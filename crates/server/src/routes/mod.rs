@@ -15,7 +15,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use http::{HeaderName, Method, StatusCode, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathItem, RefOr};
+use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -138,20 +138,22 @@ pub(crate) fn openapi() -> OpenApi {
     api
 }
 
-/// Answers that need no words of their own are described by their status.
+/// Errors have the one shape; answers that need no words of their own are described by their status.
 fn describe_answers(api: &mut OpenApi) {
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
     for item in api.paths.paths.values_mut() {
         let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in methods.into_iter().flatten() {
             for (status, answer) in &mut operation.responses.responses {
-                if let RefOr::T(answer) = answer
-                    && answer.description.is_empty()
-                {
-                    let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
-                    status
-                        .and_then(|status| status.canonical_reason())
-                        .unwrap_or("Done")
-                        .clone_into(&mut answer.description);
+                let RefOr::T(answer) = answer else { continue };
+                let Some(status) = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok()) else {
+                    continue;
+                };
+                if answer.description.is_empty() {
+                    status.canonical_reason().unwrap_or("Done").clone_into(&mut answer.description);
+                }
+                if status.is_client_error() || status.is_server_error() {
+                    answer.content = [("application/problem+json".to_owned(), RefOr::T(problem.clone()))].into();
                 }
             }
         }

@@ -100,11 +100,12 @@ impl TestServer {
 
     /// Moves the clock, and returns when everything due was done.
     pub(crate) async fn advance(&self, length: Duration) {
-        // In steps that no write can seem slow in: the store works in real time, whatever the clock says.
-        let step = Duration::from_secs(1);
         let mut left = length;
         loop {
             self.settled().await;
+            // In steps that no write can seem slow in: the store works in real time, whatever the clock says. Where nobody
+            // is present nothing is written.
+            let step = if self.app().presently().counts().users == 0 { left } else { secs(1) };
             self.clock.advance(left.min(step));
             left = left.saturating_sub(step);
             let app = self.app();
@@ -602,6 +603,9 @@ impl Answer {
         assert!(self.header("x-request-id").is_some_and(|id| !id.is_empty()), "X-Request-Id: {show}");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "nosniff: {show}");
         if self.status < 400 {
+            if let Ok(body) = serde_json::from_str(&self.text) {
+                check_times(&body, &show);
+            }
             return;
         }
         let head = self.what.starts_with("HEAD ");
@@ -695,6 +699,28 @@ fn check_problem(content_type: &str, status: u16, body: &str, show: &str) {
     }
 }
 
+/// Every time in an answer looks as times look on the wire.
+#[track_caller]
+fn check_times(body: &Value, show: &str) {
+    match body {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_time = name.ends_with("_at") || matches!(name.as_str(), "last_seen" | "join_date" | "since");
+                match value {
+                    Value::String(text) if is_time => assert!(is_wire_time(text), "{name} is a time: {show}"),
+                    _ => check_times(value, show),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| check_times(value, show)),
+        _ => {}
+    }
+}
+
+fn is_wire_time(text: &str) -> bool {
+    text.parse::<jiff::Timestamp>().is_ok_and(|at| rfc3339(Timestamp(at.as_microsecond())) == text)
+}
+
 /// A draft of an ordinary account.
 pub(crate) fn draft(username: &str) -> Draft {
     Draft {
@@ -733,9 +759,7 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
 /// Asserts that this is a time as times are on the wire.
 #[track_caller]
 pub(crate) fn assert_time(value: &Value) {
-    let text = value.as_str().unwrap_or_else(|| panic!("{value} is a time"));
-    let at: jiff::Timestamp = text.parse().unwrap_or_else(|error| panic!("{text} is a time: {error}"));
-    assert_eq!(rfc3339(Timestamp(at.as_microsecond())), text, "RFC 3339 in UTC with Z and microseconds");
+    assert!(value.as_str().is_some_and(is_wire_time), "RFC 3339 in UTC with Z and microseconds: {value}");
 }
 
 /// The text of a JSON string.

@@ -111,8 +111,14 @@ async fn every_operation_says_what_it_answers_and_has_a_name_of_its_own() {
             assert!(good, "{method} {path} succeeds in some way");
             let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has a name"));
             assert!(names.insert(name.to_owned()), "{name} is taken");
-            for status in responses.keys() {
-                assert!(responses[status]["description"].is_string(), "{method} {path} {status} is described");
+            for (status, response) in responses {
+                assert!(response["description"].is_string(), "{method} {path} {status} is described");
+                if status.starts_with('4') || status.starts_with('5') {
+                    let types = response["content"]
+                        .as_object()
+                        .unwrap_or_else(|| panic!("{method} {path} {status} has a body"));
+                    assert!(types.contains_key("application/problem+json"), "{method} {path} {status} is a problem");
+                }
             }
         }
     }

@@ -1,239 +1,337 @@
-//! A real `presently` in a temporary folder, and a client for it.
+//! The real binary in a folder of its own.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
-pub(crate) const PASSWORD: &str = "correct horse battery";
-/// How long a program may take to do what it was asked.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// How long anything may take that is not about time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The moment on the test's own clock.
-#[expect(clippy::disallowed_methods, reason = "the program runs in real time")]
-pub(crate) fn instant() -> Instant {
-    Instant::now()
+/// Milliseconds.
+pub(crate) const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
 }
 
-/// Asks `done` until it says yes.
-pub(crate) async fn eventually<T>(what: &str, within: Duration, mut done: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = instant() + within;
-    loop {
-        if let Some(found) = done().await {
-            return found;
+/// A working directory; the data is in `data` within, as by default.
+pub(crate) struct Place {
+    folder: TempDir,
+    starts: AtomicU32,
+}
+
+impl Place {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), starts: AtomicU32::new(0) }
+    }
+
+    /// The working directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// The program, to be run here, with nothing of our own environment that it would read.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_presently"));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PRESENTLY_")) {
+            command.env_remove(name);
         }
-        assert!(instant() < until, "{what} within {within:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A data folder, and the program that serves it (or does not).
-pub(crate) struct Program {
-    data: TempDir,
-    port: u16,
-    flags: Vec<String>,
-    child: Option<Child>,
-    /// What it printed since its last start.
-    printed: String,
-    pub(crate) admin_password: String,
-    pub(crate) http: reqwest::Client,
-}
-
-pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_presently"));
-    command.env_clear().stdin(Stdio::null());
-    command
-}
-
-pub(crate) fn one_line(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(text.trim_end().lines().count(), 1, "exactly one line on stderr: {text:?}");
-    text
-}
-
-impl Program {
-    /// Started for the first time, with a timeout of 3 s.
-    pub(crate) async fn start() -> Self {
-        Self::start_with(&["--inactivity-timeout", "3s", "--heartbeat-interval", "1s"]).await
-    }
-
-    pub(crate) async fn start_with(flags: &[&str]) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port").local_addr().expect("it").port();
-        let mut program = Self {
-            data: tempfile::tempdir().expect("a folder"),
-            port,
-            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
-            child: None,
-            printed: String::new(),
-            admin_password: String::new(),
-            http: reqwest::Client::new(),
-        };
-        program.run().await;
-        let shown = program.printed.split("password  ").nth(1).expect("the first start prints a password");
-        program.admin_password = shown.lines().next().expect("it ends").to_owned();
-        program
-    }
-
-    pub(crate) fn database(&self) -> PathBuf {
-        self.data.path().join("data/presently.db")
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.data.path()
-    }
-
-    pub(crate) fn printed(&self) -> &str {
-        &self.printed
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
-    }
-
-    /// The same program again, for a command or a second server.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command();
-        command.current_dir(self.data.path()).args(arguments);
         command
     }
 
-    /// Starts it and waits until it can serve.
-    pub(crate) async fn run(&mut self) {
-        let mut command = self.command(&["--listen", &format!("127.0.0.1:{}", self.port)]);
-        let mut child =
-            command.args(&self.flags).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("it starts");
-        let output = child.stdout.take().expect("its output");
-        let (lines, printed) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let _ = lines.send(line);
+    /// Runs the program to its end.
+    pub(crate) async fn run(&self, args: &[&str]) -> Ran {
+        finish(self.command(args), "").await
+    }
+
+    /// Runs the program to its end with something on its standard input.
+    pub(crate) async fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
+        finish(self.command(args), stdin).await
+    }
+
+    /// Makes an account with everybody's password.
+    pub(crate) async fn user(&self, name: &str, more: &[&str]) {
+        let args = [&["user", "create", name, "--password-stdin"], more].concat();
+        self.run_with(&args, PASSWORD).await.succeeded();
+    }
+
+    /// Starts a server and waits until it answers.
+    pub(crate) async fn serve(&self, args: &[&str]) -> Server {
+        self.serve_as(|_| {}, args).await
+    }
+
+    /// Starts a server with a variable in its environment.
+    pub(crate) async fn serve_in(&self, variable: (&str, &str), args: &[&str]) -> Server {
+        let change = |command: &mut Command| {
+            command.env(variable.0, variable.1);
+        };
+        self.serve_as(change, args).await
+    }
+
+    /// Starts a server whose command was changed.
+    pub(crate) async fn serve_as(&self, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
+        let port = free_port();
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = self.command(&[&["serve", "--listen", &listen], args].concat());
+        let out = self.path().join(format!("stdout-{number}"));
+        let err = self.path().join(format!("stderr-{number}"));
+        command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
+        change(&mut command);
+        let child = command.spawn().expect("the program starts");
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
+        let mut server = Server { child, base: format!("http://{listen}"), http, out, err };
+        let began = Instant::now();
+        while server.http.get(format!("{}/readyz", server.base)).send().await.is_err() {
+            if let Some(status) = server.child.try_wait().expect("a child") {
+                panic!("the server ended with {status}: {}{}", server.stdout(), server.stderr());
             }
-        });
-        self.child = Some(child);
-        self.printed.clear();
-        let until = instant() + PATIENCE;
-        while !self.printed.contains("Stop with Ctrl-C") {
-            match printed.recv_timeout(Duration::from_millis(100)) {
-                Ok(line) => self.printed.push_str(&format!("{line}\n")),
-                Err(_) => assert!(instant() < until, "it starts: {}", self.printed),
-            }
+            assert!(began.elapsed() < PATIENCE, "the server does not answer: {}", server.stdout());
+            sleep(ms(20)).await;
         }
-        eventually("ready", PATIENCE, async || {
-            self.get("", "/readyz").await.is_ok_and(|(status, _)| status == 200).then_some(())
-        })
-        .await;
+        server
+    }
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Asserts exit code 0, and returns what was printed.
+    #[track_caller]
+    pub(crate) fn succeeded(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        assert_eq!(self.stderr, "", "{self:?}");
+        &self.stdout
     }
 
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
-        let mut child = self.child.take().expect("it runs");
-        child.kill().expect("it is killed");
-        child.wait().expect("it ended");
+    /// Asserts exit code 1 with exactly one line on stderr, and returns it.
+    #[track_caller]
+    pub(crate) fn failed(&self) -> &str {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        assert_eq!(self.stderr.lines().count(), 1, "one line says why: {self:?}");
+        assert!(self.stderr.ends_with('\n'), "{self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        self.stderr.trim_end()
     }
 
+    /// Asserts exit code 2 with a word on stderr, and returns it.
+    #[track_caller]
+    pub(crate) fn misused(&self) -> &str {
+        assert_eq!(self.code, Some(2), "{self:?}");
+        assert!(!self.stderr.trim().is_empty(), "{self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        &self.stderr
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn finish(mut command: Command, stdin: &str) -> Ran {
+    let stdin = stdin.to_owned();
+    let running = tokio::task::spawn_blocking(move || {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        // Who refuses its arguments does not read.
+        let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
+        child.wait_with_output().expect("the program ends")
+    });
+    let output = tokio::time::timeout(PATIENCE, running).await.expect("the program ends in time").expect("no panic");
+    let text = |bytes| String::from_utf8(bytes).expect("output is text");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    base: String,
+    http: reqwest::Client,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Server {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    /// What it printed so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(&self.out).expect("output is text")
+    }
+
+    /// What it complained of so far.
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(&self.err).expect("output is text")
+    }
+
+    /// Sends a request; an error is one of the connection.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        self.way().send(method, path, token, body).await
+    }
+
+    /// A way to the server that can be given away.
+    pub(crate) fn way(&self) -> Way {
+        Way { base: self.base.clone(), http: self.http.clone() }
+    }
+
+    /// A GET that is answered.
+    pub(crate) async fn get(&self, path: &str, token: &str) -> (u16, Value) {
+        self.send("GET", path, token, None).await.expect("an answer")
+    }
+
+    /// A POST that is answered.
+    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
+        self.send("POST", path, token, Some(body)).await.expect("an answer")
+    }
+
+    /// A heartbeat that is accepted.
+    pub(crate) async fn beat(&self, token: &str) -> Value {
+        let (status, told) = self.post("/api/users/heartbeat/", token, json!({})).await;
+        assert_eq!(status, 200, "{told}");
+        told
+    }
+
+    /// Asks for a login.
+    pub(crate) async fn try_login(&self, username: &str, password: &str) -> (u16, Value) {
+        self.post("/api/auth/login/", "", json!({"username": username, "password": password})).await
+    }
+
+    /// Somebody's id and access token.
+    pub(crate) async fn login(&self, username: &str) -> (i64, String) {
+        let (status, told) = self.try_login(username, PASSWORD).await;
+        assert_eq!(status, 200, "{told}");
+        (told["user"]["id"].as_i64().expect("an id"), told["tokens"]["access"].as_str().expect("a token").to_owned())
+    }
+
+    /// What is shown of a user: the status and the last seen.
+    pub(crate) async fn shown(&self, watcher: &str, id: i64) -> (String, Option<String>) {
+        let (status, told) = self.get(&format!("/api/users/admin/users/{id}/online-status/"), watcher).await;
+        assert_eq!(status, 200, "{told}");
+        let status = told["online_status"].as_str().expect("a status").to_owned();
+        (status, told["last_seen"].as_str().map(ToOwned::to_owned))
+    }
+
+    /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status().expect("kill runs");
-        assert!(done.success());
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(status.success(), "{kill}");
     }
 
-    /// SIGTERM, and how it ended.
-    pub(crate) async fn stop(&mut self) -> ExitStatus {
-        self.signal("TERM");
-        let mut child = self.child.take().expect("it runs");
-        eventually("the end", PATIENCE, async || child.try_wait().expect("its state")).await
+    /// Sends a signal and waits for the end.
+    pub(crate) async fn end_by(&mut self, name: &str) -> ExitStatus {
+        self.signal(name);
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the server does not end at SIG{name}");
+            sleep(ms(10)).await;
+        }
     }
 
-    // ---- HTTP ---------------------------------------------------------------------------------------------------
-
-    pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    /// Stops it as an operator does.
+    pub(crate) async fn stop(&mut self) {
+        let status = self.end_by("TERM").await;
+        assert_eq!(status.code(), Some(0), "{}{}", self.stdout(), self.stderr());
+        assert_eq!(self.stderr(), "", "logs go to stdout");
     }
+}
 
-    fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
 
-    async fn send(&self, request: reqwest::RequestBuilder, token: &str) -> reqwest::Result<(u16, Value)> {
-        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
-        let response = request.timeout(PATIENCE).send().await?;
+/// A way to a server.
+#[derive(Clone)]
+pub(crate) struct Way {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Way {
+    /// Sends a request; an error is one of the connection.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        let mut request = self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base));
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await?;
         let status = response.status().as_u16();
         let text = response.text().await?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
+}
 
-    pub(crate) async fn get(&self, token: &str, path: &str) -> reqwest::Result<(u16, Value)> {
-        self.send(self.http.get(self.url(path)), token).await
-    }
-
-    pub(crate) async fn post(&self, token: &str, path: &str, body: Value) -> reqwest::Result<(u16, Value)> {
-        self.send(self.http.post(self.url(path)).json(&body), token).await
-    }
-
-    /// A login; the account's number and its access token.
-    pub(crate) async fn login(&self, username: &str, password: &str) -> Option<(i64, String)> {
-        let body = json!({"username": username, "password": password});
-        let (status, answer) = self.post("", "/api/auth/login/", body).await.ok()?;
-        let token = answer["tokens"]["access"].as_str()?.to_owned();
-        (status == 200).then_some((answer["user"]["id"].as_i64()?, token))
-    }
-
-    pub(crate) async fn admin(&self) -> String {
-        self.login("admin", &self.admin_password).await.expect("the admin signs in").1
-    }
-
-    /// Makes an account; its number.
-    pub(crate) async fn account(&self, admin: &str, username: &str) -> i64 {
-        let body = json!({"username": username, "password": PASSWORD});
-        let (status, user) = self.post(admin, "/api/users/admin/users/", body).await.expect("an answer");
-        assert_eq!(status, 201, "{user}");
-        user["id"].as_i64().expect("a number")
-    }
-
-    /// The status of somebody, as the admin sees it.
-    pub(crate) async fn status(&self, admin: &str, id: i64) -> (String, String) {
-        let path = format!("/api/users/admin/users/{id}/online-status/");
-        let (status, answer) = self.get(admin, &path).await.expect("an answer");
-        assert_eq!(status, 200, "{answer}");
-        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
-        (text("online_status"), text("last_seen"))
+/// Waits until `what` holds, at most `within`.
+pub(crate) async fn eventually(within: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < within, "{what} within {within:?}");
+        sleep(ms(20)).await;
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+/// The changes of a user's status, as `from->to`, read from the database of a server that was stopped.
+pub(crate) async fn history(place: &Place, id: i64) -> Vec<String> {
+    use presently::Timestamp;
+    use presently::store::Store;
+    let path = place.data().join("presently.db");
+    let stores = presently_sql::SqliteStores::open(&path, presently_sql::OpenOptions::default());
+    let stores = stores.await.expect("the database opens");
+    let user = id.to_string().as_str().into();
+    let rows = Store::transitions(&stores, &user, Timestamp(0), Timestamp(i64::MAX), 100_000).await;
+    let rows = rows.expect("the history can be read");
+    stores.close().await;
+    rows.iter().map(|row| format!("{}->{}", row.from.as_str(), row.to.as_str())).collect()
 }
 
-/// Runs to its end; fails the test when that takes too long.
-pub(crate) async fn output(mut command: Command, input: &str) -> Output {
-    use std::io::Write as _;
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("it reads");
-    let status = {
-        let until = instant() + PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().expect("its state") {
-                break status;
-            }
-            if instant() > until {
-                let _ = child.kill();
-                panic!("{command:?} does not end");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    child.stdout.take().expect("its output").read_to_end(&mut stdout).expect("read");
-    child.stderr.take().expect("its errors").read_to_end(&mut stderr).expect("read");
-    Output { status, stdout, stderr }
+/// Microseconds since 1970 of a time on the wire.
+pub(crate) fn micros(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().expect("a time").as_microsecond()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
 }

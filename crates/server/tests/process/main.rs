@@ -1,7 +1,13 @@
-//! The program itself: started, stopped, killed and contradicted, as an operator would. Time is real here, so timeouts are short.
+//! The program `presently` as it is run: flags, files, signals and exit codes. Here time is real, so timeouts are short.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-mod commands;
 mod crash;
+mod deadline;
+mod first_start;
 mod harness;
+mod logs;
+mod pause;
+mod refusals;
 mod settings;
-mod start;
+mod stop;
+mod user;

@@ -160,8 +160,9 @@ async fn unknown_user_wrong_password_and_deactivated_account_take_the_same_time(
     let server = TestServer::start().await;
     server.account("alice").await;
     deactivated(&server, "gone").await;
+    // The fastest of each: what else the machine does only ever adds.
     let mut fastest = [secs(60); 3];
-    for round in 0..5 {
+    for round in 0..40 {
         let unknown = format!("nobody-{round}");
         let tries = [("alice", "wrong password"), (unknown.as_str(), PASSWORD), ("gone", PASSWORD)];
         for (at, (username, password)) in tries.into_iter().enumerate() {
@@ -169,11 +170,14 @@ async fn unknown_user_wrong_password_and_deactivated_account_take_the_same_time(
             server.try_login(username, password).await.is(401);
             fastest[at] = fastest[at].min(began.elapsed());
         }
+        let [wrong, unknown, inactive] = fastest;
+        if round >= 4 && [unknown, inactive].iter().all(|other| *other * 2 > wrong && wrong * 2 > *other) {
+            return;
+        }
+        // Not so many in a minute that they would be throttled.
+        server.advance(secs(61)).await;
     }
-    let [wrong, unknown, inactive] = fastest;
-    for other in [unknown, inactive] {
-        assert!(other * 2 > wrong && wrong * 2 > other, "wrong {wrong:?}, unknown {unknown:?}, inactive {inactive:?}");
-    }
+    panic!("wrong password, unknown user, deactivated account: {fastest:?}");
 }
 
 #[tokio::test]

@@ -160,6 +160,18 @@ async fn a_token_made_elsewhere_is_revoked_by_its_logout() {
 }
 
 #[tokio::test]
+async fn tabs_of_a_token_made_elsewhere_go_with_it() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let id = server.account("alice").await;
+    let token = server.foreign(id, "alice");
+    token.beat_with(json!({"session": "tab-1"})).await;
+    token.beat_with(json!({"session": "tab-2", "activity": "idle"})).await;
+    token.logout().await;
+    assert_eq!(server.shown(&admin, id).await, Shown::at("offline", &server.now()));
+}
+
+#[tokio::test]
 async fn a_revoked_token_stays_revoked_after_a_restart() {
     let mut server = TestServer::start().await;
     let alice = server.visitor("alice").await;

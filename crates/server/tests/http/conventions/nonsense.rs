@@ -239,6 +239,38 @@ async fn no_authorization_header_is_too_much() {
 }
 
 #[tokio::test]
+async fn two_authorization_headers_are_no_trouble() {
+    let server = TestServer::start().await;
+    let alice = server.visitor("alice").await;
+    let answer = alice.get("/api/auth/profile/").header("authorization", "Bearer garbage").await;
+    assert!(matches!(answer.status, 200 | 400 | 401), "{}", answer.text);
+    let answer = server.get("/api/auth/profile/").bearer("garbage").bearer(&alice.access).await;
+    assert!(matches!(answer.status, 200 | 400 | 401), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn the_scheme_may_be_written_in_any_case() {
+    let server = TestServer::start().await;
+    let alice = server.visitor("alice").await;
+    for scheme in ["bearer", "BEARER", "Bearer"] {
+        let value = format!("{scheme} {}", alice.access);
+        server.get("/api/auth/profile/").header("authorization", &value).await.ok();
+        server.post("/api/users/heartbeat/").header("authorization", &value).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn headers_of_some_length_are_read_and_longer_ones_are_a_431() {
+    let server = TestServer::start().await;
+    let answer = server.get("/healthz").header("x-long", &"a".repeat(4_000)).await;
+    assert_eq!(answer.status, 200);
+    for length in [20_000, 30_000] {
+        let answer = server.get("/healthz").header("x-long", &"a".repeat(length)).await;
+        assert_eq!(answer.status, 431, "{length}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn a_very_long_path_is_a_404_or_a_414() {
     let server = TestServer::start().await;
     for length in [1_000, 10_000, 30_000] {

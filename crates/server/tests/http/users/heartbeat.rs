@@ -1,5 +1,7 @@
 //! `/api/users/heartbeat/`
 
+use presently_accounts::AccountStatus;
+use presently_server::CorsOrigins;
 use serde_json::json;
 
 use crate::harness::{Shown, TICK, TIMEOUT, TestServer, assert_time, keys, secs};
@@ -241,4 +243,67 @@ async fn many_of_them_change_nothing_but_last_seen() {
     assert_eq!(server.history(alice.id).await, ["offline->online"]);
     server.login("boss").await;
     assert_eq!(server.shown(&admin, alice.id).await, Shown::at("online", &server.now()));
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_gets_the_same_answers() {
+    let server = TestServer::start_with(|settings| settings.cors_origins = CorsOrigins::Any).await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    let suspended = server.visitor("suspended").await;
+    admin.act(suspended.id, "suspend").await;
+    server.advance(secs(2)).await;
+    let late = server.foreign_token(suspended.id);
+    let pending = server.account_in("pending", AccountStatus::Pending).await;
+    let long = format!(r#"{{"session":"{}"}}"#, "s".repeat(500));
+    let bodies = [
+        "",
+        "{}",
+        " ",
+        "{",
+        "[]",
+        "null",
+        "5",
+        r#"{"activity":"idle"}"#,
+        r#"{"activity":"active"}"#,
+        r#"{"activity":"x"}"#,
+        r#"{"activity":5}"#,
+        r#"{"activity":null}"#,
+        r#"{"session":"tab"}"#,
+        r#"{"session":""}"#,
+        r#"{"session":null}"#,
+        r#"{"session":"tab","activity":"idle"}"#,
+        r#"{"session":"\ud800"}"#,
+        r#"{"other":[1,2,{}]}"#,
+        &long,
+    ];
+    let tokens = [
+        alice.access.clone(),
+        alice.refresh.clone(),
+        suspended.access.clone(),
+        late,
+        server.foreign_token(alice.id),
+        server.foreign_token(pending),
+        server.foreign_token(99_999),
+        "garbage".to_owned(),
+        String::new(),
+    ];
+    for path in ["/api/users/heartbeat/", "/api/users/heartbeat", "/api/users/heartbeat/?a=b"] {
+        for token in &tokens {
+            for body in bodies {
+                server.advance(TICK).await;
+                let call = || match token.as_str() {
+                    "" => server.post(path).raw(body),
+                    token => server.post(path).bearer(token).raw(body),
+                };
+                let plain = call().await;
+                let from_page = call().header("origin", "http://localhost:5173").await;
+                assert_eq!(plain.status, from_page.status, "{path} with {body}");
+                assert_eq!(plain.json(), from_page.json(), "{path} with {body}");
+                for name in ["content-type", "cache-control", "www-authenticate", "x-content-type-options"] {
+                    assert_eq!(plain.header(name), from_page.header(name), "{name} of {path} with {body}");
+                }
+            }
+        }
+    }
 }

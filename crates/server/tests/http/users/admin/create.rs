@@ -69,6 +69,17 @@ async fn bad_fields_are_named_and_nothing_is_made() {
 }
 
 #[tokio::test]
+async fn a_name_is_taken_in_any_case_of_any_alphabet() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    for (name, other) in [("Änne", "äNNE"), ("ОЛЬГА", "ольга"), ("ŻANETA", "żaneta")] {
+        create(&admin, json!({"username": name, "password": PASSWORD})).await.is(201);
+        create(&admin, json!({"username": other, "password": PASSWORD})).await.names_field("username");
+        server.try_login(name, PASSWORD).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn no_body_is_a_400() {
     let server = TestServer::start().await;
     let admin = server.admin().await;

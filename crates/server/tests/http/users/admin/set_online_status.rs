@@ -77,6 +77,21 @@ async fn away_leaves_last_seen_and_expires_too() {
 }
 
 #[tokio::test]
+async fn online_holds_for_the_whole_timeout_although_the_sessions_end_before() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    server.advance(secs(60)).await;
+    admin.set(alice.id, json!({"status": "online"})).await.ok();
+    let set = server.now();
+    server.advance(TIMEOUT - TICK).await;
+    assert_eq!(server.shown(&admin, alice.id).await, Shown::at("online", &set));
+    server.advance(TICK).await;
+    assert_eq!(server.shown(&admin, alice.id).await, Shown::at("offline", &set));
+    assert_eq!(server.history(alice.id).await, ["offline->online", "online->offline"]);
+}
+
+#[tokio::test]
 async fn an_override_stands_on_top_of_what_the_sessions_say_until_it_ends() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
