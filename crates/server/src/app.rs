@@ -65,12 +65,16 @@ impl App {
     /// One sentence that says what to do.
     pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let database = sqlite_path(&settings.database_url)?;
-        let folder = Folder::lock(database.parent().unwrap_or(Path::new("."))).map_err(StartError::Failed)?;
-        let secret = match &settings.secret_key {
-            Some(key) => key.clone(),
-            None => folder.secret_key().map_err(StartError::Failed)?,
+        // A key that does not do is refused before anything is made.
+        let secret_key = |text: String| {
+            SecretKey::new(text).map_err(|error| StartError::from(BadSettings(format!("secret_key: {error}"))))
         };
-        let secret = SecretKey::new(secret).map_err(|error| BadSettings(format!("secret_key: {error}")))?;
+        let given = settings.secret_key.clone().map(secret_key).transpose()?;
+        let folder = Folder::lock(database.parent().unwrap_or(Path::new("."))).map_err(StartError::Failed)?;
+        let secret = match given {
+            Some(secret) => secret,
+            None => secret_key(folder.secret_key().map_err(StartError::Failed)?)?,
+        };
         let metrics = Metrics::install();
         let stores = SqliteStores::open(&database, presently_sql::OpenOptions::default())
             .await
@@ -106,6 +110,7 @@ impl App {
             tasks: Mutex::new(Vec::new()),
             _folder: folder,
         }));
+        app.settle_interrupted().await.map_err(|error| failed(&error))?;
         let tasks = vec![
             tokio::spawn(follow(Arc::downgrade(&app.0))),
             tokio::spawn(tidy(Arc::downgrade(&app.0), Arc::clone(app.clock()))),

@@ -10,6 +10,9 @@ use presently_accounts::{Account, AccountId, Changes};
 use crate::app::App;
 use crate::problem::Problem;
 
+/// The newest changes that a start looks at again: many more than can be under way at once.
+const INTERRUPTED_MAX: i64 = 1000;
+
 impl App {
     /// Changes an account and what follows from it for presence.
     pub(crate) async fn change(&self, id: AccountId, changes: Changes, audit: AuditEntry) -> Result<Account, Problem> {
@@ -71,6 +74,21 @@ impl App {
             if let Err(problem) = done {
                 tracing::error!(user, ?problem, "a change of an account has not reached presence");
             }
+        }
+        Ok(())
+    }
+
+    /// Finishes what a crash interrupted between an account and its presence: a logout whose tokens were void already would
+    /// otherwise stay to be seen until its deadline.
+    pub(crate) async fn settle_interrupted(&self) -> Result<(), String> {
+        let store = self.accounts().store();
+        let recent = async {
+            let newest = store.newest_change().await?;
+            let (_, ids) = store.changes_after(newest.saturating_sub(INTERRUPTED_MAX)).await?;
+            store.accounts(&ids).await
+        };
+        for account in recent.await.map_err(|error| error.to_string())? {
+            self.end_voided(&account).await.map_err(|problem| format!("{problem:?}"))?;
         }
         Ok(())
     }
