@@ -317,7 +317,7 @@ impl Presently {
         }
     }
 
-    async fn ask(&self, user: &str) -> Result<Option<PresenceRow>, Error> {
+    pub(crate) async fn ask(&self, user: &str) -> Result<Option<PresenceRow>, Error> {
         let mut rows = self.shared().store.presences(&[user.into()]).await?;
         Ok(rows.pop().flatten())
     }

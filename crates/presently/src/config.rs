@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::privacy::Visibility;
 use crate::store::StoreError;
 use crate::{Counts, Limits, Policy, Rejected};
 
@@ -14,6 +15,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long transitions stay in the history.
     pub history_retention: Duration,
+    /// Whom others may see at all.
+    pub visibility: Visibility,
 }
 
 impl Default for Config {
@@ -23,6 +26,7 @@ impl Default for Config {
             policy: Policy::default(),
             limits: Limits::default(),
             history_retention: Duration::from_secs(90 * 24 * 3600),
+            visibility: Visibility::default(),
         }
     }
 }

@@ -6,7 +6,8 @@ use presently_core::{
     Effect, HeldRow, OverrideRow, PresenceRow, SessionNumber, SessionRow, Source, Transition, UserId,
 };
 
-use crate::store::{Batch, TransitionRow};
+use crate::store::{Audience, Batch, TransitionRow, VeilRow};
+use crate::veil::Deed;
 
 /// A [`Batch`] in the making.
 #[derive(Debug, Default)]
@@ -19,21 +20,50 @@ pub(crate) struct Gather {
     ended_overrides: BTreeSet<(UserId, Source)>,
     held: BTreeMap<UserId, HeldRow>,
     ended_held: BTreeSet<UserId>,
+    veils: BTreeMap<UserId, VeilRow>,
+    ended_veils: BTreeSet<UserId>,
     transitions: VecDeque<TransitionRow>,
+}
+
+/// What is to be told.
+#[derive(Debug)]
+pub(crate) enum Tiding {
+    /// To these.
+    Transition(Transition, Audience),
+    /// Nothing remains of this user.
+    Erased(UserId),
+}
+
+impl Tiding {
+    pub(crate) fn user(&self) -> &UserId {
+        match self {
+            Self::Transition(transition, _) => &transition.user,
+            Self::Erased(user) => user,
+        }
+    }
 }
 
 impl Gather {
     /// Ended sessions remembered at most. One that is dropped comes back at a restart with its old evidence, and expires.
     const ENDED_SESSIONS_MAX: usize = 1_000_000;
 
-    /// Takes up one effect; returns the transition that is to be told.
-    pub(crate) fn absorb(&mut self, effect: Effect) -> Option<Transition> {
-        match effect {
-            Effect::Announce(transition) => {
-                self.save_presence(row_of(&transition));
-                self.transitions.push_back(line_of(&transition));
-                return Some(transition);
+    /// Takes up one deed; returns what is to be told.
+    pub(crate) fn absorb(&mut self, deed: Deed) -> Option<Tiding> {
+        let effect = match deed {
+            Deed::Effect(Effect::Announce(transition)) => return Some(self.announce(transition, Audience::Everybody)),
+            Deed::Announce(transition, audience) => return Some(self.announce(transition, audience)),
+            Deed::Effect(effect) => effect,
+            Deed::Veil(row) => {
+                self.save_veil(row);
+                return None;
             }
+            Deed::Unveil(user) => {
+                self.end_veil(user);
+                return None;
+            }
+        };
+        match effect {
+            Effect::Announce(transition) => return Some(self.announce(transition, Audience::Everybody)),
             Effect::SavePresence(row) => self.save_presence(row),
             Effect::SaveSession(row) => self.save_session(row),
             Effect::ForgetSession(number) => self.end_session(number),
@@ -41,7 +71,10 @@ impl Gather {
             Effect::ForgetOverride(user, source) => self.end_override((user, source)),
             Effect::SaveHeld(row) => self.save_held(row),
             Effect::ForgetHeld(user) => self.end_held(user),
-            Effect::Erase(user) => self.erase(user),
+            Effect::Erase(user) => {
+                self.erase(user.clone());
+                return Some(Tiding::Erased(user));
+            }
         }
         None
     }
@@ -56,6 +89,8 @@ impl Gather {
         later.ended_overrides.into_iter().for_each(|key| self.end_override(key));
         later.held.into_iter().for_each(|row| self.save_held(row));
         later.ended_held.into_iter().for_each(|user| self.end_held(user));
+        later.veils.into_iter().for_each(|row| self.save_veil(row));
+        later.ended_veils.into_iter().for_each(|user| self.end_veil(user));
         self.transitions.extend(later.transitions);
     }
 
@@ -70,6 +105,8 @@ impl Gather {
             ended_overrides,
             held,
             ended_held,
+            veils,
+            ended_veils,
             transitions,
         } = std::mem::take(self);
         Batch {
@@ -81,6 +118,8 @@ impl Gather {
             ended_overrides: ended_overrides.into_iter().collect(),
             held: held.into_values().collect(),
             ended_held: ended_held.into_iter().collect(),
+            veils: veils.into_values().collect(),
+            ended_veils: ended_veils.into_iter().collect(),
             transitions: transitions.into(),
         }
     }
@@ -100,6 +139,8 @@ impl Gather {
             + self.ended_overrides.len()
             + self.held.len()
             + self.ended_held.len()
+            + self.veils.len()
+            + self.ended_veils.len()
             + self.erased.len()
             + self.transitions.len()
     }
@@ -147,6 +188,25 @@ impl Gather {
         self.ended_held.insert(user);
     }
 
+    fn save_veil(&mut self, row: VeilRow) {
+        self.ended_veils.remove(&row.user);
+        self.veils.insert(row.user.clone(), row);
+    }
+
+    fn end_veil(&mut self, user: UserId) {
+        self.veils.remove(&user);
+        self.ended_veils.insert(user);
+    }
+
+    fn announce(&mut self, transition: Transition, audience: Audience) -> Tiding {
+        // What is kept as the user's presence is the truth.
+        if audience != Audience::Others {
+            self.save_presence(row_of(&transition));
+        }
+        self.transitions.push_back(line_of(&transition, audience));
+        Tiding::Transition(transition, audience)
+    }
+
     fn erase(&mut self, user: UserId) {
         self.presences.remove(&user);
         self.sessions.retain(|_, row| row.user != user);
@@ -157,6 +217,8 @@ impl Gather {
         }
         self.held.remove(&user);
         self.ended_held.remove(&user);
+        self.veils.remove(&user);
+        self.ended_veils.remove(&user);
         self.transitions.retain(|line| line.user != user);
         self.erased.insert(user);
     }
@@ -172,7 +234,7 @@ pub(crate) fn row_of(transition: &Transition) -> PresenceRow {
     }
 }
 
-fn line_of(transition: &Transition) -> TransitionRow {
+fn line_of(transition: &Transition, audience: Audience) -> TransitionRow {
     TransitionRow {
         user: transition.user.clone(),
         from: transition.from,
@@ -180,6 +242,7 @@ fn line_of(transition: &Transition) -> TransitionRow {
         at: transition.at,
         last_seen: transition.last_seen,
         reason: transition.reason,
+        audience,
     }
 }
 
@@ -215,7 +278,7 @@ mod tests {
     fn gathered(effects: impl IntoIterator<Item = Effect>) -> Batch {
         let mut gather = Gather::default();
         for effect in effects {
-            gather.absorb(effect);
+            gather.absorb(Deed::Effect(effect));
         }
         gather.take()
     }
@@ -267,7 +330,7 @@ mod tests {
     fn a_long_history_loses_its_oldest_lines() {
         let mut gather = Gather::default();
         for second in 0..5 {
-            gather.absorb(announce("alice", Status::Online, second, None));
+            gather.absorb(Deed::Effect(announce("alice", Status::Online, second, None)));
         }
         assert_eq!(gather.shorten_history(2), 3);
         assert_eq!(gather.take().transitions[0].at, Timestamp(3));

@@ -24,6 +24,8 @@ use crate::subscribe::Board;
 use crate::sweeper;
 use crate::task::supervise;
 use crate::upkeep;
+use crate::veil::VeilCount;
+use crate::watch::Stream;
 
 /// How long a shutdown may take.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -62,7 +64,7 @@ impl Presently {
         let timeout = config.policy.inactivity_timeout();
         let opened = clock.now();
         let restored = restore::load(&*store, timeout, opened).await?;
-        let [life, users_seed, shards_seed] = seeds()?;
+        let [life, users_seed, shards_seed, epoch, index_seed] = seeds()?;
         let shards = Shards::new(config.policy, config.limits, restored.first_number, [users_seed, shards_seed]);
         let shared = Arc::new(Shared {
             config,
@@ -71,6 +73,8 @@ impl Presently {
             shards,
             queue: Queue::default(),
             board: Board::new(),
+            stream: Stream::new(epoch, index_seed),
+            veils: VeilCount::default(),
             heard: tokio::sync::Mutex::new(Heard::new(life, opened.tick, restored.oldest_block)),
             metrics: Metrics::new(),
             health: Mutex::new(Ok(())),
@@ -82,6 +86,10 @@ impl Presently {
             stop: watch::Sender::new(false),
             ended: watch::Sender::new(None),
         });
+        shared.veils.restored(restored.veils.len());
+        for row in &restored.veils {
+            shared.shards.with(&row.user, |shard| shard.veils.insert(row.user.clone(), row.into()));
+        }
         let users = restored.users.len();
         let mut refused = 0_usize;
         for user in restored.users {
@@ -104,7 +112,7 @@ impl Presently {
         Ok(Self { life: Arc::new(Life { shared, tasks: Mutex::new(tasks) }) })
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.life.shared
     }
 
@@ -124,7 +132,7 @@ impl Presently {
     /// [`Error::Store`] when the store refused it: it was told all the same. [`Error::Closed`].
     pub async fn settled(&self) -> Result<(), Error> {
         self.shared().closed()?;
-        let kept = self.shared().queue.push_and_wait(Vec::new(), self.now().tick);
+        let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick);
         self.kept(kept).await
     }
 
@@ -193,6 +201,7 @@ impl Presently {
         };
         self.life.tasks.lock().abort();
         shared.board.close();
+        shared.stream.close();
         // Whoever still waits is told by the end of their channel.
         drop(shared.queue.take());
         match &kept {
@@ -236,12 +245,13 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.tasks.get_mut().abort();
         self.shared.board.close();
+        self.shared.stream.close();
     }
 }
 
 /// Random numbers for hashing and for the name of this life.
-fn seeds() -> Result<[u64; 3], StoreError> {
-    let mut seeds = [0; 3];
+fn seeds() -> Result<[u64; 5], StoreError> {
+    let mut seeds = [0; 5];
     for seed in &mut seeds {
         *seed = getrandom::u64().map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
     }

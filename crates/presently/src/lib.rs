@@ -40,6 +40,7 @@
 //! - `queue`, `gather`, `scribe`: the way of a decision to the store and to the subscribers
 //! - `sweeper`, `listener`, `upkeep`, `compare`: what happens every 100 ms, every second, every minute
 //! - `evidence`, `restore`: what a restart finds
+//! - `privacy`, `veil`, `watch`: who may see whom, and telling those who watch
 //! - [`store`], [`clock`]: the ports; [`memory`] a store without a disk
 //!
 //! The axum example `embed` shows it in a web server, with [`PresenceLayer`].
@@ -58,6 +59,7 @@ mod listener;
 pub mod memory;
 mod metrics;
 mod newest;
+mod privacy;
 mod queue;
 mod reads;
 mod restore;
@@ -69,6 +71,8 @@ mod subscribe;
 mod sweeper;
 mod task;
 mod upkeep;
+mod veil;
+mod watch;
 
 pub use acts::Beat;
 pub use config::{Config, Error, Stats};
@@ -79,4 +83,6 @@ pub use presently_core::{
     Presence, PresenceRow, Reason, Rejected, SessionId, SessionNumber, SessionRow, SessionView, Source, Status, Tick,
     Timestamp, Transition, UserId,
 };
+pub use privacy::{Viewer, Visibility};
 pub use subscribe::{Told, Transitions};
+pub use watch::{Diff, Epoch, NoPosition, Position, Resumed, Snapshot, WatchError, Watcher};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::store::{Batch, EvidenceBlock, Saved, Store, StoreError, TransitionRow};
+use crate::store::{Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow, VeilRow};
 use crate::{HeldRow, OverrideRow, PresenceRow, SessionNumber, SessionRow, Source, Status, Timestamp, UserId};
 
 /// Keeps everything in memory, and every promise of [`Store`] except that of lasting.
@@ -22,6 +22,7 @@ struct Kept {
     sessions: BTreeMap<SessionNumber, SessionRow>,
     overrides: BTreeMap<(UserId, Source), OverrideRow>,
     held: BTreeMap<UserId, HeldRow>,
+    veils: BTreeMap<UserId, VeilRow>,
     /// By user, then in the order of their arrival.
     transitions: BTreeMap<UserId, Vec<TransitionRow>>,
     /// In the order of their time, and of their arrival within it.
@@ -62,6 +63,7 @@ impl Kept {
         for user in &batch.erased {
             self.presences.remove(user);
             self.held.remove(user);
+            self.veils.remove(user);
             self.transitions.remove(user);
             self.sessions.retain(|_, row| row.user != *user);
             self.overrides.retain(|(owner, _), _| owner != user);
@@ -83,6 +85,10 @@ impl Kept {
         for user in &batch.ended_held {
             self.held.remove(user);
         }
+        self.veils.extend(batch.veils.iter().map(|row| (row.user.clone(), row.clone())));
+        for user in &batch.ended_veils {
+            self.veils.remove(user);
+        }
         for row in &batch.transitions {
             self.transitions.entry(row.user.clone()).or_default().push(row.clone());
         }
@@ -95,6 +101,7 @@ impl Kept {
         let all = all.chain(self.sessions.values().cloned().map(Saved::Session));
         let all = all.chain(self.overrides.values().cloned().map(Saved::Override));
         let all = all.chain(self.held.values().cloned().map(Saved::Held));
+        let all = all.chain(self.veils.values().cloned().map(Saved::Veil));
         all.chain(self.evidence.iter().cloned().map(Saved::Evidence)).collect()
     }
 
@@ -147,22 +154,29 @@ impl Store for MemoryStore {
     async fn transitions(
         &self,
         user: &UserId,
+        sight: Sight,
         from: Timestamp,
         to: Timestamp,
         limit: u32,
     ) -> Result<Vec<TransitionRow>, StoreError> {
         self.with(|kept| {
             let rows = kept.transitions.get(user).into_iter().flatten();
-            let mut rows: Vec<_> = rows.filter(|row| from <= row.at && row.at < to).cloned().collect();
+            let asked = |row: &&TransitionRow| row.audience.includes(sight) && from <= row.at && row.at < to;
+            let mut rows: Vec<_> = rows.filter(asked).cloned().collect();
             rows.sort_by_key(|row| row.at);
             rows.split_off(rows.len().saturating_sub(limit as usize))
         })
     }
 
-    async fn transition_before(&self, user: &UserId, before: Timestamp) -> Result<Option<TransitionRow>, StoreError> {
+    async fn transition_before(
+        &self,
+        user: &UserId,
+        sight: Sight,
+        before: Timestamp,
+    ) -> Result<Option<TransitionRow>, StoreError> {
         self.with(|kept| {
             let rows = kept.transitions.get(user).into_iter().flatten();
-            rows.filter(|row| row.at < before).max_by_key(|row| row.at).cloned()
+            rows.filter(|row| row.audience.includes(sight) && row.at < before).max_by_key(|row| row.at).cloned()
         })
     }
 

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use presently_core::{Effect, Effects, PresenceRow, Tick, UserId};
+use presently_core::{Effect, PresenceRow, Tick, UserId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::gather::row_of;
-use crate::store::{Batch, StoreError};
+use crate::store::{Audience, Batch, StoreError};
+use crate::veil::Deed;
 
 /// Told to a caller who waits until everything decided before is kept.
 pub(crate) type Kept = Result<(), StoreError>;
@@ -37,7 +38,7 @@ struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// With the moment of the decision.
-    pub(crate) decided: Vec<(Effect, Tick)>,
+    pub(crate) decided: Vec<(Deed, Tick)>,
     pub(crate) waiters: Vec<oneshot::Sender<Kept>>,
     /// How many effects were ever pushed, these included.
     pub(crate) number: u64,
@@ -58,26 +59,26 @@ impl Queue {
     /// Rows held back at most while the store is away: beyond it, inputs are refused.
     pub(crate) const BACKLOG_MAX: usize = 2_000_000;
 
-    /// Takes up effects. The caller holds the shard that decided them.
-    pub(crate) fn push(&self, effects: Effects, at: Tick) {
-        if !effects.is_empty() {
-            self.add(effects, at, None);
+    /// Takes up deeds. The caller holds the shard that decided them.
+    pub(crate) fn push(&self, deeds: impl ExactSizeIterator<Item = Deed>, at: Tick) {
+        if deeds.len() > 0 {
+            self.add(deeds, at, None);
         }
     }
 
     /// The same; the receiver is told when these and all before are kept and told. Giving up on it loses nothing.
-    pub(crate) fn push_and_wait(&self, effects: Effects, at: Tick) -> oneshot::Receiver<Kept> {
+    pub(crate) fn push_and_wait(&self, deeds: impl Iterator<Item = Deed>, at: Tick) -> oneshot::Receiver<Kept> {
         let (waiter, kept) = oneshot::channel();
-        self.add(effects, at, Some(waiter));
+        self.add(deeds, at, Some(waiter));
         kept
     }
 
-    fn add(&self, effects: Effects, at: Tick, waiter: Option<oneshot::Sender<Kept>>) {
+    fn add(&self, deeds: impl Iterator<Item = Deed>, at: Tick, waiter: Option<oneshot::Sender<Kept>>) {
         let mut pending = self.pending.lock();
-        for effect in effects {
+        for deed in deeds {
             pending.taken.number += 1;
-            pending.note(&effect);
-            pending.taken.decided.push((effect, at));
+            pending.note(&deed);
+            pending.taken.decided.push((deed, at));
         }
         pending.taken.waiters.extend(waiter);
         self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
@@ -120,6 +121,11 @@ impl Queue {
         self.pending.lock().unkept.get(user).map(|(_, unkept)| unkept.clone())
     }
 
+    /// How many deeds were ever pushed.
+    pub(crate) fn number(&self) -> u64 {
+        self.pending.lock().taken.number
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
@@ -138,12 +144,14 @@ impl Queue {
 }
 
 impl Pending {
-    fn note(&mut self, effect: &Effect) {
+    fn note(&mut self, deed: &Deed) {
         let number = self.taken.number;
-        let mut row = match effect {
-            Effect::Announce(transition) => row_of(transition),
-            Effect::SavePresence(row) => row.clone(),
-            Effect::Erase(user) => {
+        let mut row = match deed {
+            Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) => {
+                row_of(transition)
+            }
+            Deed::Effect(Effect::SavePresence(row)) => row.clone(),
+            Deed::Effect(Effect::Erase(user)) => {
                 self.unkept.insert(user.clone(), (number, Unkept { row: None, erased: true }));
                 return;
             }

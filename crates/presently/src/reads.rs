@@ -4,15 +4,11 @@ use presently_core::PresenceRow;
 
 use crate::config::{Error, Stats};
 use crate::handle::Presently;
-use crate::newest::Newest;
-use crate::shard::presence;
+use crate::privacy::Viewer;
 use crate::shared::Known;
-use crate::store::TransitionRow;
+use crate::store::{Sight, TransitionRow};
 use crate::subscribe::Transitions;
 use crate::{Counts, Explanation, Now, Policy, Presence, Status, Timestamp, UserId};
-
-/// Users asked of the store in one call.
-const CALL_MAX: usize = 10_000;
 
 impl Presently {
     /// Whether the user is shown online (away is not).
@@ -38,28 +34,7 @@ impl Presently {
     /// # Errors
     /// As [`presence`](Self::presence).
     pub async fn presences(&self, users: &[UserId]) -> Result<Vec<Presence>, Error> {
-        self.shared().closed()?;
-        let mut found: Vec<Option<Presence>> = Vec::with_capacity(users.len());
-        let (mut places, mut names) = (Vec::new(), Vec::new());
-        for (place, user) in users.iter().enumerate() {
-            let known = self.known(user);
-            if known.complete {
-                found.push(Some(concluded(user, known, None)));
-            } else {
-                found.push(None);
-                places.push(place);
-                names.push(user.clone());
-            }
-        }
-        for (places, names) in places.chunks(CALL_MAX).zip(names.chunks(CALL_MAX)) {
-            let rows = self.shared().store.presences(names).await?;
-            for ((&place, user), row) in places.iter().zip(names).zip(rows) {
-                // They may have come online while the store was read.
-                found[place] = Some(concluded(user, self.known(user), row));
-            }
-        }
-        let unknown = |user: &UserId| concluded(user, Known::default(), None);
-        Ok(found.into_iter().zip(users).map(|(found, user)| found.unwrap_or_else(|| unknown(user))).collect())
+        self.presences_seen_by(&Viewer::Admin, users).await
     }
 
     /// From memory alone: `None` is offline, with a `last_seen` that only the store knows.
@@ -78,11 +53,7 @@ impl Presently {
     /// Who was never seen comes last, as if seen at the beginning of time.
     #[must_use]
     pub fn newest_online(&self, after: Option<(Timestamp, UserId)>, limit: usize) -> Vec<Presence> {
-        let mut newest = Newest::new(after, limit);
-        self.shared().shards.visit_present(&mut |user, status, last_seen, since| {
-            newest.offer(user, last_seen, |user| presence(user, status, last_seen, since));
-        });
-        newest.finish()
+        self.newest_online_seen_by(&Viewer::Admin, after, limit)
     }
 
     /// Why the user has the status they have; `None` for one who is not in memory.
@@ -110,7 +81,7 @@ impl Presently {
         limit: u32,
     ) -> Result<Vec<TransitionRow>, Error> {
         self.shared().closed()?;
-        Ok(self.shared().store.transitions(&user.into(), from, to, limit).await?)
+        Ok(self.shared().store.transitions(&user.into(), Sight::Insider, from, to, limit).await?)
     }
 
     /// This moment, on the clock that decides.
@@ -144,7 +115,7 @@ impl Presently {
     /// The first subscriber within a second of [`open`](Self::open) also gets what was told before: what the restart decided.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
-        self.shared().board.subscribe()
+        self.subscribe_seen_by(Viewer::Admin)
     }
 
     fn known(&self, user: &str) -> Known {
@@ -165,7 +136,7 @@ impl Presently {
 }
 
 /// What is known, completed by the store's row. Who is only in the store is offline, whatever the row says.
-fn concluded(user: &str, mut known: Known, row: Option<PresenceRow>) -> Presence {
+pub(crate) fn concluded(user: &str, mut known: Known, row: Option<PresenceRow>) -> Presence {
     if let Some(row) = row.filter(|_| !known.complete) {
         let since = match row.status {
             Status::Offline => row.since,

@@ -14,7 +14,7 @@ use presently_core::{
 };
 
 use crate::evidence::unpack;
-use crate::store::{EvidenceBlock, Saved, Store, StoreError};
+use crate::store::{EvidenceBlock, Saved, Store, StoreError, VeilRow};
 
 /// What was loaded, ready for the engines.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ pub(crate) struct Restored {
     /// Above every number that the store may know.
     pub(crate) first_number: SessionNumber,
     pub(crate) oldest_block: Option<Timestamp>,
+    pub(crate) veils: Vec<VeilRow>,
 }
 
 pub(crate) async fn load(store: &dyn Store, timeout: Duration, now: Now) -> Result<Restored, StoreError> {
@@ -34,9 +35,10 @@ pub(crate) async fn load(store: &dyn Store, timeout: Duration, now: Now) -> Resu
     if loading.garbage > 0 {
         tracing::warn!(blocks = loading.garbage, "evidence blocks made no sense and were passed over");
     }
+    let veils = std::mem::take(&mut loading.veils);
     let mut users = loading.users(silence, timeout, now);
     complete(store, &mut users).await?;
-    Ok(Restored { users: users.list, first_number, oldest_block })
+    Ok(Restored { users: users.list, first_number, oldest_block, veils })
 }
 
 /// Users who are shown offline and have parts all the same (an override on top): their presence was not loaded.
@@ -63,6 +65,7 @@ struct Loading {
     heard: Vec<Option<i64>>,
     overrides: Vec<OverrideRow>,
     held: Vec<HeldRow>,
+    veils: Vec<VeilRow>,
     listened: Listened,
     numbers_max: SessionNumber,
     newest_row: Option<Timestamp>,
@@ -111,6 +114,7 @@ impl Loading {
                 self.newest_row = self.newest_row.max(Some(row.set_at));
                 self.held.push(row);
             }
+            Saved::Veil(row) => self.veils.push(row),
             Saved::Evidence(block) => self.replay(&block),
         }
     }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use presently_core::{Effect, Tick, Transition};
+use presently_core::{Effect, Presence, Tick, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::gather::Gather;
+use crate::gather::{Gather, Tiding};
+use crate::privacy::unseen;
 use crate::queue::Kept;
 use crate::shared::Shared;
-use crate::store::{Batch, StoreError};
+use crate::store::{Audience, Batch, StoreError};
+use crate::veil::Deed;
 
 /// The pause after the first failure; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -26,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const STALLED_ROUND: Duration = Duration::from_millis(100);
 /// History lines held back while the store is away.
 const HISTORY_MAX: usize = 100_000;
+/// Mailboxes filled before their readers are woken and other tasks get their turn.
+const MAILBOXES_MAX: usize = 4096;
+/// Users asked of the store in one call.
+const CALL_MAX: usize = 10_000;
 
 pub(crate) async fn write_down(shared: Arc<Shared>) {
     Scribe { shared, backlog: Gather::default(), waiting: Vec::new(), number: 0, down: None }.run().await;
@@ -47,7 +53,7 @@ struct Down {
     retry_after: Duration,
 }
 
-type Tidings = Vec<(Transition, Tick)>;
+type Tidings = Vec<(Tiding, Tick)>;
 
 impl Scribe {
     async fn run(mut self) {
@@ -66,7 +72,7 @@ impl Scribe {
             // 3. While the store is known to be away, announce, and do not ask it more often than agreed.
             if self.until_retry().is_some_and(|pause| !pause.is_zero()) {
                 self.hold_back();
-                self.tell(tidings);
+                self.tell(tidings).await;
                 continue;
             }
             // 4. Keep, 5. announce, 6. answer those who wait.
@@ -87,8 +93,8 @@ impl Scribe {
         self.number = taken.number;
         self.waiting.extend(taken.waiters);
         let mut tidings = Tidings::new();
-        for (effect, at) in taken.decided {
-            if let Effect::Announce(transition) = &effect {
+        for (deed, at) in taken.decided {
+            if let Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) = &deed {
                 tracing::debug!(
                     user = %transition.user,
                     from = transition.from.as_str(),
@@ -97,7 +103,7 @@ impl Scribe {
                     "transition"
                 );
             }
-            tidings.extend(self.backlog.absorb(effect).map(|transition| (transition, at)));
+            tidings.extend(self.backlog.absorb(deed).map(|tiding| (tiding, at)));
         }
         tidings
     }
@@ -128,7 +134,10 @@ impl Scribe {
                 self.hold_back();
             }
         }
-        self.tell(tidings);
+        if kept.is_ok() {
+            self.complete(&mut tidings).await;
+        }
+        self.tell(tidings).await;
         self.answer(&kept);
     }
 
@@ -162,10 +171,10 @@ impl Scribe {
                 tracing::error!(error = %slow, "the store failed");
             }
             self.shared.set_health(Err(slow.clone()));
-            self.tell(std::mem::take(tidings));
+            self.tell(std::mem::take(tidings)).await;
             let later = self.take();
             self.hold_back();
-            self.tell(later);
+            self.tell(later).await;
             self.answer(&Err(slow));
             patience = STALLED_ROUND;
         }
@@ -194,12 +203,67 @@ impl Scribe {
         self.shared.queue.set_backlog(self.backlog.rows());
     }
 
-    fn tell(&self, tidings: Tidings) {
-        let now = self.shared.clock.now().tick;
-        for (transition, decided) in tidings {
-            self.shared.metrics.announced(&transition, now - decided);
-            self.shared.board.tell(transition);
+    /// The engine does not know when somebody was last seen who was not heard since they came into memory; the store does.
+    async fn complete(&self, tidings: &mut Tidings) {
+        let unknown = |tiding: &Tiding| match tiding {
+            // What others see was frozen, and is never completed.
+            Tiding::Transition(transition, Audience::Everybody | Audience::Insiders) => transition.last_seen.is_none(),
+            _ => false,
+        };
+        let (places, names): (Vec<usize>, Vec<UserId>) = tidings
+            .iter()
+            .enumerate()
+            .filter(|(_, (tiding, _))| unknown(tiding))
+            .map(|(place, (tiding, _))| (place, tiding.user().clone()))
+            .unzip();
+        for (places, names) in places.chunks(CALL_MAX).zip(names.chunks(CALL_MAX)) {
+            // Without an answer the transition is told as it is: in time.
+            let rows = tokio::select! {
+                biased;
+                rows = self.shared.store.presences(names) => rows.unwrap_or_default(),
+                () = self.shared.clock.sleep(PATIENCE) => Vec::new(),
+            };
+            for (&place, row) in places.iter().zip(rows) {
+                if let Some((Tiding::Transition(transition, _), _)) = tidings.get_mut(place) {
+                    transition.last_seen = row.and_then(|row| row.last_seen);
+                }
+            }
         }
+    }
+
+    /// Tells everybody, in order. Waits for nobody, and lets others have their turn.
+    async fn tell(&self, tidings: Tidings) {
+        let (shared, mut wake, mut filled) = (&self.shared, Vec::new(), 0);
+        let visibility = shared.config.visibility;
+        for (tiding, decided) in tidings {
+            let now = shared.clock.now().tick;
+            let (presence, audience) = match &tiding {
+                Tiding::Erased(user) => (unseen(user), Audience::Everybody),
+                Tiding::Transition(transition, audience) => {
+                    if *audience != Audience::Others {
+                        shared.metrics.announced(transition, now - decided);
+                    }
+                    let presence = Presence {
+                        user: transition.user.clone(),
+                        status: transition.to,
+                        last_seen: transition.last_seen,
+                        since: Some(transition.at),
+                    };
+                    (presence, *audience)
+                }
+            };
+            filled += 1 + shared.stream.tell(now, presence, audience, visibility, &mut wake);
+            if let Tiding::Transition(transition, audience) = tiding {
+                shared.board.tell(transition, audience);
+            }
+            if filled > MAILBOXES_MAX {
+                filled = 0;
+                wake.drain(..).for_each(|mailbox| mailbox.wake());
+                tokio::task::yield_now().await;
+            }
+        }
+        wake.iter().for_each(|mailbox| mailbox.wake());
+        shared.stream.told_up_to(self.number);
     }
 
     fn answer(&mut self, kept: &Kept) {
@@ -219,5 +283,7 @@ fn rows(batch: &Batch) -> usize {
         + batch.ended_overrides.len()
         + batch.held.len()
         + batch.ended_held.len()
+        + batch.veils.len()
+        + batch.ended_veils.len()
         + batch.transitions.len()
 }

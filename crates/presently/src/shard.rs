@@ -5,13 +5,12 @@ use parking_lot::Mutex;
 use presently_core::{Counts, Engine, Limits, Policy, Presence, SessionNumber, Status, Timestamp};
 use std::hash::BuildHasher;
 
+use crate::veil::Veils;
+
 /// A power of two: enough that two threads rarely meet, few enough that visiting all of them is cheap.
 pub(crate) const SHARDS: usize = 64;
 /// Users looked at under one lock when everybody is visited.
-const VISIT_STEP: usize = 512;
-
-/// Told of a user: the name, what is shown, the last evidence, since when.
-pub(crate) type Visitor<'a> = &'a mut dyn FnMut(&str, Status, Option<Timestamp>, Timestamp);
+pub(crate) const VISIT_STEP: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Shards {
@@ -31,9 +30,14 @@ pub(crate) struct Shard {
     pub(crate) evidence: u64,
     /// How often something was decided here: who left the lock in between sees whether the world moved.
     pub(crate) decided: u64,
+    /// What others see in the place of the truth.
+    pub(crate) veils: Veils,
     /// Nothing is taken any more.
     pub(crate) closed: bool,
 }
+
+/// Shown a user: the name, the status, the last evidence, and since when.
+pub(crate) type Visitor<'a> = dyn FnMut(&str, Status, Option<Timestamp>, Timestamp) + 'a;
 
 impl Shards {
     /// Empty shards; `first` is above every session number that the store may know.
@@ -41,7 +45,7 @@ impl Shards {
         let shards = (0..SHARDS as u64).map(|place| {
             let number = first.saturating_add(place);
             let engine = Engine::new(policy, limits, seed[0].wrapping_add(place), number, SHARDS as u64);
-            Padded(Mutex::new(Shard { engine, evidence: 0, decided: 0, closed: false }))
+            Padded(Mutex::new(Shard { engine, evidence: 0, decided: 0, veils: Veils::default(), closed: false }))
         });
         Self { shards: shards.collect(), hasher: FixedState::with_seed(seed[1]) }
     }
@@ -71,18 +75,9 @@ impl Shards {
         (sum, evidence)
     }
 
-    /// Visits everybody online or away, in small locked steps. Who leaves and returns meanwhile may be visited twice.
-    pub(crate) fn visit_present(&self, visitor: Visitor<'_>) {
-        for place in 0..SHARDS {
-            let mut from = Some(0);
-            while let Some(start) = from {
-                from = self.visit_step(place, start, visitor);
-            }
-        }
-    }
-
-    /// One locked step of a visit; returns where to go on in this shard.
-    pub(crate) fn visit_step(&self, place: usize, from: usize, visitor: Visitor<'_>) -> Option<usize> {
+    /// One locked step of a visit to everybody online or away; returns where to go on in this shard. Who leaves and returns
+    /// meanwhile may be visited twice.
+    pub(crate) fn visit_step(&self, place: usize, from: usize, visitor: &mut Visitor<'_>) -> Option<usize> {
         self.at(place, |shard| {
             shard.engine.visit(from, VISIT_STEP, &mut |user, status, last_seen, since| {
                 if status != Status::Offline {

@@ -15,6 +15,8 @@ use crate::queue::{Kept, Queue};
 use crate::shard::{Shard, Shards};
 use crate::store::Store;
 use crate::subscribe::Board;
+use crate::veil::{Deed, VeilCount, deeds};
+use crate::watch::Stream;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -23,6 +25,9 @@ pub(crate) struct Shared {
     pub(crate) shards: Shards,
     pub(crate) queue: Queue,
     pub(crate) board: Board,
+    /// What watchers are told.
+    pub(crate) stream: Stream,
+    pub(crate) veils: VeilCount,
     pub(crate) heard: tokio::sync::Mutex<Heard>,
     pub(crate) metrics: Metrics,
     /// The error of the last attempt to keep something.
@@ -88,12 +93,21 @@ impl Shared {
 
     pub(crate) fn push(&self, shard: &mut Shard, now: Now, effects: Effects) {
         shard.decided += u64::from(!effects.is_empty());
-        self.queue.push(effects, now.tick);
+        if shard.veils.is_empty() {
+            self.queue.push(effects.into_iter().map(Deed::Effect), now.tick);
+        } else {
+            self.queue.push(deeds(&mut shard.veils, &self.veils, effects).into_iter(), now.tick);
+        }
     }
 
     pub(crate) fn push_and_wait(&self, shard: &mut Shard, now: Now, effects: Effects) -> oneshot::Receiver<Kept> {
-        shard.decided += u64::from(!effects.is_empty());
-        self.queue.push_and_wait(effects, now.tick)
+        let deeds = deeds(&mut shard.veils, &self.veils, effects);
+        self.push_deeds_and_wait(shard, now, deeds)
+    }
+
+    pub(crate) fn push_deeds_and_wait(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>) -> oneshot::Receiver<Kept> {
+        shard.decided += u64::from(!deeds.is_empty());
+        self.queue.push_and_wait(deeds.into_iter(), now.tick)
     }
 
     /// What is known of a user without the store. The caller holds the shard.
@@ -148,7 +162,7 @@ impl Shared {
 }
 
 /// What is known of a user without the store.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     pub(crate) presence: Option<Presence>,
     /// The store could add nothing.

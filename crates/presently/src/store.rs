@@ -13,7 +13,7 @@ use presently_core::{
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Hands everything a restart needs to `saved`, in this order: presences that are not offline, sessions (by number),
-    /// overrides, held statuses, evidence blocks (oldest first). Called once, before anything else.
+    /// overrides, held statuses, veils, evidence blocks (oldest first). Called once, before anything else.
     async fn load(&self, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), StoreError>;
 
     /// Keeps a batch in one transaction, durably, before it returns. Applied in the order of [`Batch`]'s fields.
@@ -28,17 +28,23 @@ pub trait Store: Send + Sync + 'static {
     /// Presences kept as online or away, ordered by user (by its bytes), after `after`, at most `limit`.
     async fn present_after(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<PresenceRow>, StoreError>;
 
-    /// Kept transitions of a user with `from <= at < to`, oldest first, at most `limit` (the newest ones when there are more).
+    /// Kept transitions of a user for this sight with `from <= at < to`, oldest first, at most `limit` (the newest ones when there are more).
     async fn transitions(
         &self,
         user: &UserId,
+        sight: Sight,
         from: Timestamp,
         to: Timestamp,
         limit: u32,
     ) -> Result<Vec<TransitionRow>, StoreError>;
 
-    /// The newest kept transition of a user before `before`: the status that held then.
-    async fn transition_before(&self, user: &UserId, before: Timestamp) -> Result<Option<TransitionRow>, StoreError>;
+    /// The newest kept transition of a user before `before` for this sight: the status that held then.
+    async fn transition_before(
+        &self,
+        user: &UserId,
+        sight: Sight,
+        before: Timestamp,
+    ) -> Result<Option<TransitionRow>, StoreError>;
 
     /// Drops transitions older than `before`, at most `limit`; returns how many went.
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
@@ -64,7 +70,7 @@ pub enum StoreError {
 /// What is kept together. Each field holds at most one entry a key: the newest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// First: users of whom nothing may remain (presence, sessions, overrides, held, transitions).
+    /// First: users of whom nothing may remain (presence, sessions, overrides, held, veils, transitions).
     pub erased: Vec<UserId>,
     /// Presences to insert or replace. `last_seen: None` keeps the `last_seen` that is there.
     pub presences: Vec<PresenceRow>,
@@ -80,6 +86,10 @@ pub struct Batch {
     pub held: Vec<HeldRow>,
     /// Held statuses that ended.
     pub ended_held: Vec<UserId>,
+    /// Veils to insert or replace, by user.
+    pub veils: Vec<VeilRow>,
+    /// Veils of which nothing is left.
+    pub ended_veils: Vec<UserId>,
     /// Transitions to append to the history, in order.
     pub transitions: Vec<TransitionRow>,
 }
@@ -99,6 +109,46 @@ pub struct TransitionRow {
     pub last_seen: Option<Timestamp>,
     /// Why.
     pub reason: Reason,
+    /// Whose history it belongs to.
+    pub audience: Audience,
+}
+
+/// Which of two histories: that of who may know everything of the user, or that of all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Admins and the user.
+    Insider,
+    /// Everybody else.
+    Other,
+}
+
+/// For whom a transition is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// For everybody.
+    #[default]
+    Everybody,
+    /// The truth that others do not see.
+    Insiders,
+    /// What others see in its place.
+    Others,
+}
+
+/// What others see of a user who is invisible, or was and may not be betrayed by what happened meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VeilRow {
+    /// Whose.
+    pub user: UserId,
+    /// The user is invisible; otherwise they were, until `at`.
+    pub invisible: bool,
+    /// When they became invisible, or visible again.
+    pub at: Timestamp,
+    /// The `last_seen` that others see in the place of an older one, or of any while invisible.
+    pub last_seen: Option<Timestamp>,
+    /// The `since` that others see while it holds.
+    pub since: Option<Timestamp>,
+    /// No transition came since `at`.
+    pub since_holds: bool,
 }
 
 /// The evidence of about one second, packed: opaque to the store.
@@ -121,8 +171,34 @@ pub enum Saved {
     Override(OverrideRow),
     /// A status held until the next evidence.
     Held(HeldRow),
+    /// What others see of a user in the place of the truth.
+    Veil(VeilRow),
     /// A block of evidence.
     Evidence(EvidenceBlock),
+}
+
+impl Audience {
+    /// Whether a transition for this audience belongs to that sight.
+    #[must_use]
+    pub const fn includes(self, sight: Sight) -> bool {
+        matches!((self, sight), (Self::Everybody, _) | (Self::Insiders, Sight::Insider) | (Self::Others, Sight::Other))
+    }
+
+    /// The word used on the disk.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Everybody => "everybody",
+            Self::Insiders => "insiders",
+            Self::Others => "others",
+        }
+    }
+
+    /// The audience named by `word`, or `None`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Everybody, Self::Insiders, Self::Others].into_iter().find(|audience| audience.as_str() == word)
+    }
 }
 
 impl Batch {

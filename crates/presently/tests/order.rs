@@ -104,7 +104,13 @@ async fn hammered_users_are_told_in_the_order_of_decisions() {
         let mut lines = 0;
         for user in users {
             let all = (Timestamp(i64::MIN), Timestamp(i64::MAX));
-            lines += world.store.memory.transitions(&user.into(), all.0, all.1, u32::MAX).await.unwrap().len();
+            lines += world
+                .store
+                .memory
+                .transitions(&user.into(), presently::store::Sight::Insider, all.0, all.1, u32::MAX)
+                .await
+                .unwrap()
+                .len();
         }
         lines
     };

@@ -333,6 +333,7 @@ impl Settings {
             policy: self.policy()?,
             limits: Limits::default(),
             history_retention: self.history_retention,
+            ..presently::Config::default()
         })
     }
 }

@@ -169,6 +169,7 @@ async fn presence(stores: &SqliteStores, path: &Path) -> Result<(), Box<dyn Erro
             to: Status::Offline,
             at: Timestamp(START + second * SECOND),
             last_seen: None,
+            audience: presently::store::Audience::Everybody,
             reason: Reason::Expired,
         });
         let batch = Batch {
@@ -234,7 +235,7 @@ async fn restart(path: &Path) -> Result<(), Box<dyn Error>> {
             .load(&mut |saved| match saved {
                 Saved::Presence(_) => presences += 1,
                 Saved::Session(_) => sessions += 1,
-                Saved::Override(_) | Saved::Held(_) | Saved::Evidence(_) => {}
+                Saved::Override(_) | Saved::Held(_) | Saved::Veil(_) | Saved::Evidence(_) => {}
             })
             .await?;
         say(&format!("load of {presences} presences and {sessions} sessions"), began.elapsed());

@@ -418,6 +418,7 @@ fn history(user: &str, lines: i64) -> Batch {
         at: Timestamp(n),
         last_seen: Some(Timestamp(n)),
         reason: Reason::Evidence,
+        audience: presently::store::Audience::Everybody,
     };
     Batch { transitions: (0..lines).map(line).collect(), ..present(user) }
 }

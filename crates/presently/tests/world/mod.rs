@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use presently::clock::{Clock, ManualClock};
 use presently::memory::MemoryStore;
-use presently::store::{Batch, EvidenceBlock, Saved, Store, StoreError, TransitionRow};
+use presently::store::{Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow};
 use presently::{Config, Presence, PresenceRow, Presently, Reason, Status, Timestamp, Told, Transitions, UserId};
 use tokio::sync::watch;
 
@@ -94,7 +94,7 @@ impl World {
 
     pub(crate) async fn history(&self, user: &str) -> Vec<(Status, Status, Reason)> {
         let all = (Timestamp(i64::MIN), Timestamp(i64::MAX));
-        let lines = self.store.memory.transitions(&user.into(), all.0, all.1, 1000).await.unwrap();
+        let lines = self.store.memory.transitions(&user.into(), Sight::Insider, all.0, all.1, 1000).await.unwrap();
         lines.into_iter().map(|line| (line.from, line.to, line.reason)).collect()
     }
 }
@@ -168,14 +168,20 @@ impl Store for GateStore {
     async fn transitions(
         &self,
         user: &UserId,
+        sight: Sight,
         from: Timestamp,
         to: Timestamp,
         limit: u32,
     ) -> Result<Vec<TransitionRow>, StoreError> {
-        self.memory.transitions(user, from, to, limit).await
+        self.memory.transitions(user, sight, from, to, limit).await
     }
-    async fn transition_before(&self, user: &UserId, before: Timestamp) -> Result<Option<TransitionRow>, StoreError> {
-        self.memory.transition_before(user, before).await
+    async fn transition_before(
+        &self,
+        user: &UserId,
+        sight: Sight,
+        before: Timestamp,
+    ) -> Result<Option<TransitionRow>, StoreError> {
+        self.memory.transition_before(user, sight, before).await
     }
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.memory.prune_transitions(before, limit).await

@@ -320,7 +320,15 @@ pub(crate) async fn history(place: &Place, id: i64) -> Vec<String> {
     let stores = presently_sql::SqliteStores::open(&path, presently_sql::OpenOptions::default());
     let stores = stores.await.expect("the database opens");
     let user = id.to_string().as_str().into();
-    let rows = Store::transitions(&stores, &user, Timestamp(0), Timestamp(i64::MAX), 100_000).await;
+    let rows = Store::transitions(
+        &stores,
+        &user,
+        presently::store::Sight::Insider,
+        Timestamp(0),
+        Timestamp(i64::MAX),
+        100_000,
+    )
+    .await;
     let rows = rows.expect("the history can be read");
     stores.close().await;
     rows.iter().map(|row| format!("{}->{}", row.from.as_str(), row.to.as_str())).collect()

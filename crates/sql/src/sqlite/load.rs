@@ -4,7 +4,7 @@
 //! a switch of threads: 1.4 to 4.4 s for a million of both (measured). SQLite packs a few thousand into one text instead: 0.85 s.
 
 use futures_util::TryStreamExt as _;
-use presently::store::{EvidenceBlock, Saved};
+use presently::store::{EvidenceBlock, Saved, VeilRow};
 use presently::{Activity, HeldRow, OverrideRow, PresenceRow, SessionRow, Source, Status, Timestamp, UserId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
@@ -27,6 +27,7 @@ const SESSIONS: &str = "SELECT count(*), max(number), group_concat(packed, '') F
      FROM sessions WHERE number > ? ORDER BY number LIMIT ?)";
 const OVERRIDES: &str = "SELECT user_id, source, status, set_at, ends_at FROM overrides";
 const HELD: &str = "SELECT user_id, status, set_at FROM held";
+const VEILS: &str = "SELECT user_id, invisible, at, last_seen, since, since_holds FROM veils";
 const EVIDENCE: &str = "SELECT at, packed FROM evidence ORDER BY id";
 
 pub(super) async fn load(readers: &SqlitePool, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), Failure> {
@@ -44,6 +45,7 @@ pub(super) async fn load(readers: &SqlitePool, saved: &mut (dyn FnMut(Saved) + S
     }
     one_by_one(&mut snapshot, OVERRIDES, |row| Ok(Saved::Override(override_row(row)?)), saved).await?;
     one_by_one(&mut snapshot, HELD, |row| Ok(Saved::Held(held_row(row)?)), saved).await?;
+    one_by_one(&mut snapshot, VEILS, |row| Ok(Saved::Veil(veil_row(row)?)), saved).await?;
     one_by_one(&mut snapshot, EVIDENCE, |row| Ok(Saved::Evidence(evidence_block(row)?)), saved).await?;
     snapshot.rollback().await?;
     Ok(())
@@ -156,6 +158,17 @@ fn override_row(row: &SqliteRow) -> Result<OverrideRow, Failure> {
 
 fn held_row(row: &SqliteRow) -> Result<HeldRow, Failure> {
     Ok(HeldRow { user: user(row, 0)?, status: word(row, 1, Status::parse)?, set_at: Timestamp(row.try_get(2)?) })
+}
+
+fn veil_row(row: &SqliteRow) -> Result<VeilRow, Failure> {
+    Ok(VeilRow {
+        user: user(row, 0)?,
+        invisible: row.try_get(1)?,
+        at: Timestamp(row.try_get(2)?),
+        last_seen: row.try_get::<Option<i64>, _>(3)?.map(Timestamp),
+        since: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
+        since_holds: row.try_get(5)?,
+    })
 }
 
 fn evidence_block(row: &SqliteRow) -> Result<EvidenceBlock, Failure> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use presently::store::{Batch, EvidenceBlock, Saved, Store, StoreError, TransitionRow};
+use presently::store::{Audience, Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow};
 use presently::{PresenceRow, Reason, SessionNumber, Status, Timestamp, UserId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments as _, Row as _};
@@ -19,8 +19,8 @@ use super::{SqliteStores, load};
 /// An answer of the probe holds this long.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-static ERASE: LazyLock<[Ladder; 5]> = LazyLock::new(|| {
-    ["presence", "sessions", "overrides", "held", "transitions"]
+static ERASE: LazyLock<[Ladder; 6]> = LazyLock::new(|| {
+    ["presence", "sessions", "overrides", "held", "veils", "transitions"]
         .map(|table| Ladder::new(&format!("DELETE FROM {table} WHERE user_id IN ("), "?", ")"))
 });
 static PRESENCES: LazyLock<Ladder> = LazyLock::new(|| {
@@ -59,10 +59,19 @@ static HELD: LazyLock<Ladder> = LazyLock::new(|| {
     )
 });
 static ENDED_HELD: LazyLock<Ladder> = LazyLock::new(|| Ladder::new("DELETE FROM held WHERE user_id IN (", "?", ")"));
+static VEILS: LazyLock<Ladder> = LazyLock::new(|| {
+    Ladder::new(
+        "INSERT INTO veils (user_id, invisible, at, last_seen, since, since_holds) VALUES ",
+        "(?,?,?,?,?,?)",
+        " ON CONFLICT (user_id) DO UPDATE SET invisible = excluded.invisible, at = excluded.at, \
+          last_seen = excluded.last_seen, since = excluded.since, since_holds = excluded.since_holds",
+    )
+});
+static ENDED_VEILS: LazyLock<Ladder> = LazyLock::new(|| Ladder::new("DELETE FROM veils WHERE user_id IN (", "?", ")"));
 static TRANSITIONS: LazyLock<Ladder> = LazyLock::new(|| {
     Ladder::new(
-        "INSERT INTO transitions (user_id, from_status, to_status, at, last_seen, reason) VALUES ",
-        "(?,?,?,?,?,?)",
+        "INSERT INTO transitions (user_id, from_status, to_status, at, last_seen, reason, audience) VALUES ",
+        "(?,?,?,?,?,?,?)",
         "",
     )
 });
@@ -129,22 +138,29 @@ impl Store for SqliteStores {
     async fn transitions(
         &self,
         user: &UserId,
+        sight: Sight,
         from: Timestamp,
         to: Timestamp,
         limit: u32,
     ) -> Result<Vec<TransitionRow>, StoreError> {
-        const SQL: &str = "SELECT user_id, from_status, to_status, at, last_seen, reason FROM transitions \
-             WHERE user_id = ? AND at >= ? AND at < ? ORDER BY at DESC, id DESC LIMIT ?";
-        let query = sqlx::query(SQL).bind(text(user)).bind(from.0).bind(to.0).bind(limit);
+        const SQL: &str = "SELECT user_id, from_status, to_status, at, last_seen, reason, audience FROM transitions \
+             WHERE user_id = ? AND at >= ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT ?";
+        let query = sqlx::query(SQL).bind(text(user)).bind(from.0).bind(to.0).bind(not_for(sight)).bind(limit);
         let mut newest_first = self.rows(query, transition_row).await?;
         newest_first.reverse();
         Ok(newest_first)
     }
 
-    async fn transition_before(&self, user: &UserId, before: Timestamp) -> Result<Option<TransitionRow>, StoreError> {
-        const SQL: &str = "SELECT user_id, from_status, to_status, at, last_seen, reason FROM transitions \
-             WHERE user_id = ? AND at < ? ORDER BY at DESC, id DESC LIMIT 1";
-        Ok(self.rows(sqlx::query(SQL).bind(text(user)).bind(before.0), transition_row).await?.pop())
+    async fn transition_before(
+        &self,
+        user: &UserId,
+        sight: Sight,
+        before: Timestamp,
+    ) -> Result<Option<TransitionRow>, StoreError> {
+        const SQL: &str = "SELECT user_id, from_status, to_status, at, last_seen, reason, audience FROM transitions \
+             WHERE user_id = ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT 1";
+        let query = sqlx::query(SQL).bind(text(user)).bind(before.0).bind(not_for(sight));
+        Ok(self.rows(query, transition_row).await?.pop())
     }
 
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -176,6 +192,14 @@ impl Store for SqliteStores {
             .await;
         *probed = Some((Instant::now(), answer.clone()));
         answer
+    }
+}
+
+/// The audience of what this sight does not see.
+fn not_for(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Insider => Audience::Others.as_str(),
+        Sight::Other => Audience::Insiders.as_str(),
     }
 }
 
@@ -223,13 +247,23 @@ fn statements(batch: &Batch) -> Result<Vec<Bound>, Failure> {
         arguments.add(row.set_at.0)
     })?);
     all.extend(ENDED_HELD.bind(batch.ended_held.iter(), |arguments, user| key(arguments, user))?);
+    all.extend(VEILS.bind(batch.veils.iter(), |arguments, row| {
+        arguments.add(text(&row.user))?;
+        arguments.add(row.invisible)?;
+        arguments.add(row.at.0)?;
+        arguments.add(row.last_seen.map(|at| at.0))?;
+        arguments.add(row.since.map(|at| at.0))?;
+        arguments.add(row.since_holds)
+    })?);
+    all.extend(ENDED_VEILS.bind(batch.ended_veils.iter(), |arguments, user| key(arguments, user))?);
     all.extend(TRANSITIONS.bind(batch.transitions.iter(), |arguments, row| {
         arguments.add(text(&row.user))?;
         arguments.add(text(row.from.as_str()))?;
         arguments.add(text(row.to.as_str()))?;
         arguments.add(row.at.0)?;
         arguments.add(row.last_seen.map(|at| at.0))?;
-        arguments.add(text(row.reason.as_str()))
+        arguments.add(text(row.reason.as_str()))?;
+        arguments.add((row.audience != Audience::Everybody).then(|| text(row.audience.as_str())))
     })?);
     Ok(all)
 }
@@ -267,6 +301,10 @@ fn transition_row(row: &SqliteRow) -> Result<TransitionRow, Failure> {
         at: Timestamp(row.try_get(3)?),
         last_seen: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
         reason: word(row, 5, Reason::parse)?,
+        audience: match row.try_get::<Option<&str>, _>(6)? {
+            None => Audience::Everybody,
+            Some(_) => word(row, 6, Audience::parse)?,
+        },
     })
 }
 

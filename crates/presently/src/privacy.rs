@@ -1,0 +1,408 @@
+//! Who may see whom. **[`Presently::seen_by`] is the one rule**: every answer, snapshot, diff, count and line of history for
+//! others than admins goes through it or through what it is made of.
+//!
+//! An invisible user is to others what a user is who logged out at the moment of becoming invisible. How that is kept up
+//! until and after they are visible again is the matter of `veil`.
+
+use presently_core::{Reason, Transition};
+
+use crate::config::Error;
+use crate::handle::Presently;
+use crate::newest::Newest;
+use crate::reads::concluded;
+use crate::shard::{SHARDS, Shard, VISIT_STEP, Visitor, presence};
+use crate::shared::{Known, Shared};
+use crate::store::{Audience, Sight, TransitionRow};
+use crate::subscribe::Transitions;
+use crate::veil::{Deed, Veil};
+use crate::{Counts, Limits, Presence, Status, Timestamp, UserId};
+
+/// Users asked of the store in one call.
+const CALL_MAX: usize = 10_000;
+/// Users looked at between two yields to other tasks.
+const LOOKS_MAX: usize = 1024;
+/// How often becoming invisible is put off because the shard did not stand still.
+const ROUNDS_MAX: usize = 8;
+
+/// Who looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// Other users and applications.
+    Anybody,
+    /// This user: sees themselves as they are, and others as [`Anybody`](Self::Anybody) does.
+    User(UserId),
+    /// Sees everybody as they are.
+    Admin,
+}
+
+/// Whom others may see at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Visibility {
+    /// Everybody sees everybody who is not invisible.
+    #[default]
+    Everyone,
+    /// Everybody but admins sees all others offline and never seen.
+    Admins,
+}
+
+impl Viewer {
+    /// What this viewer sees of `user`; `None` is nothing at all.
+    pub(crate) fn sight(&self, visibility: Visibility, user: &str) -> Option<Sight> {
+        match self {
+            Self::Admin => Some(Sight::Insider),
+            Self::User(me) if me == user => Some(Sight::Insider),
+            _ if visibility == Visibility::Admins => None,
+            _ => Some(Sight::Other),
+        }
+    }
+
+    /// Whether a transition that is told to `audience` is one for this viewer.
+    pub(crate) fn hears(&self, visibility: Visibility, user: &str, audience: Audience) -> bool {
+        self.sight(visibility, user).is_some_and(|sight| audience.includes(sight))
+    }
+}
+
+/// What may be known of somebody of whom nothing may be known.
+pub(crate) fn unseen(user: &str) -> Presence {
+    Presence { user: user.into(), status: Status::Offline, last_seen: None, since: None }
+}
+
+impl Presently {
+    /// What `viewer` may know of a user whose true presence is this one: the one function that is applied last on every surface.
+    ///
+    /// An invisible user is, byte for byte, one who logged out when they became invisible.
+    /// Where presence and visibility must be of one moment, ask [`presence_seen_by`](Self::presence_seen_by).
+    #[must_use]
+    pub fn seen_by(&self, viewer: &Viewer, presence: Presence) -> Presence {
+        let shared = self.shared();
+        match viewer.sight(shared.config.visibility, &presence.user) {
+            Some(Sight::Insider) => presence,
+            None => unseen(&presence.user),
+            Some(Sight::Other) => {
+                let veil = shared.shards.with(&presence.user, |shard| shard.veils.get(&presence.user).cloned());
+                veil.map_or_else(|| presence.clone(), |veil| veil.seen(presence.clone()))
+            }
+        }
+    }
+
+    /// [`presence`](Self::presence) as `viewer` sees it.
+    ///
+    /// # Errors
+    /// As [`presence`](Self::presence).
+    pub async fn presence_seen_by(&self, viewer: &Viewer, user: &str) -> Result<Presence, Error> {
+        let mut presences = self.presences_seen_by(viewer, &[user.into()]).await?;
+        Ok(presences.pop().unwrap_or_else(|| unseen(user)))
+    }
+
+    /// [`presences`](Self::presences) as `viewer` sees them.
+    ///
+    /// # Errors
+    /// As [`presence`](Self::presence).
+    pub async fn presences_seen_by(&self, viewer: &Viewer, users: &[UserId]) -> Result<Vec<Presence>, Error> {
+        self.shared().presences_seen_by(viewer, users).await
+    }
+
+    /// [`newest_online`](Self::newest_online) as `viewer` sees them; who is offline to them is left out.
+    #[must_use]
+    pub fn newest_online_seen_by(
+        &self,
+        viewer: &Viewer,
+        after: Option<(Timestamp, UserId)>,
+        limit: usize,
+    ) -> Vec<Presence> {
+        let mut newest = Newest::new(after, limit);
+        self.shared().visit_seen_by(viewer, &mut |user, status, last_seen, since| {
+            newest.offer(user, last_seen, |user| presence(user, status, last_seen, since));
+        });
+        newest.finish()
+    }
+
+    /// [`counts`](Self::counts) as `viewer` may know them: who is offline to them counts for nothing.
+    #[must_use]
+    pub fn counts_seen_by(&self, viewer: &Viewer) -> Counts {
+        let shared = self.shared();
+        match (viewer, shared.config.visibility) {
+            (Viewer::Admin, _) => self.counts(),
+            (Viewer::Anybody, Visibility::Admins) => Counts::default(),
+            (Viewer::User(me), Visibility::Admins) => {
+                let mut counts = Counts::default();
+                shared.shards.with(me, |shard| add(&mut counts, shared, shard, me));
+                counts
+            }
+            (_, Visibility::Everyone) => {
+                let mut sum = Counts::default();
+                for place in 0..SHARDS {
+                    shared.shards.at(place, |shard| {
+                        let mut hidden = Counts::default();
+                        let names = shard.veils.iter().filter(|(user, veil)| {
+                            veil.hidden && viewer.sight(Visibility::Everyone, user) == Some(Sight::Other)
+                        });
+                        names.for_each(|(user, _)| add(&mut hidden, shared, shard, user));
+                        let counts = shard.engine.counts();
+                        sum.online += counts.online - hidden.online;
+                        sum.away += counts.away - hidden.away;
+                        sum.sessions += counts.sessions - hidden.sessions;
+                        sum.users += counts.users - hidden.users;
+                    });
+                }
+                sum
+            }
+        }
+    }
+
+    /// [`transitions`](Self::transitions) as `viewer` saw them: an invisible user left when they became invisible, and came
+    /// when they were visible again.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Closed`].
+    pub async fn transitions_seen_by(
+        &self,
+        viewer: &Viewer,
+        user: &str,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<TransitionRow>, Error> {
+        let shared = self.shared();
+        shared.closed()?;
+        match viewer.sight(shared.config.visibility, user) {
+            Some(sight) => Ok(shared.store.transitions(&user.into(), sight, from, to, limit).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The newest transition before `before` as `viewer` saw it: the status that held for them then.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Closed`].
+    pub async fn transition_before_seen_by(
+        &self,
+        viewer: &Viewer,
+        user: &str,
+        before: Timestamp,
+    ) -> Result<Option<TransitionRow>, Error> {
+        let shared = self.shared();
+        shared.closed()?;
+        match viewer.sight(shared.config.visibility, user) {
+            Some(sight) => Ok(shared.store.transition_before(&user.into(), sight, before).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// [`subscribe`](Self::subscribe) to what `viewer` may know.
+    #[must_use]
+    pub fn subscribe_seen_by(&self, viewer: Viewer) -> Transitions {
+        self.shared().board.subscribe(viewer, self.shared().config.visibility)
+    }
+
+    /// Makes the user invisible to everybody but admins and themselves, or visible again, durably: across logins and restarts,
+    /// until the next call or until the user is [forgotten](Self::forget). Returns the true presence.
+    ///
+    /// To others the user leaves at that moment, if they were there, and comes at the moment of becoming visible, if they are
+    /// there then. Who is not there then stays as they were when they became invisible until they are heard again.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store did not keep it (it holds all the same), or why nothing has changed;
+    /// [`Error::Full`] with a million invisible users.
+    pub async fn set_invisible(&self, user: &str, invisible: bool) -> Result<Presence, Error> {
+        if user.is_empty() || user.len() > Limits::ID_BYTES_MAX {
+            return Err(Error::BadName);
+        }
+        let shared = self.shared();
+        let mut asked = None;
+        for round in 0..ROUNDS_MAX {
+            let step: Result<_, Error> = shared.shards.with(user, |shard| {
+                let known = shared.known(shard, user);
+                // What others saw must be known before it is frozen, and only the store may know of one who is offline.
+                let row = match &asked {
+                    _ if !invisible || known.complete || is_there(&known) => None,
+                    Some((decided, row)) if *decided == shard.decided || round + 1 == ROUNDS_MAX => Option::clone(row),
+                    _ => return Ok(Err(shard.decided)),
+                };
+                let truth = concluded(user, known.clone(), row);
+                let deeds = shared.draw(shard, &truth, invisible)?;
+                Ok(Ok((known, shared.push_deeds_and_wait(shard, shared.clock.now(), deeds))))
+            });
+            match step? {
+                Ok((known, kept)) => {
+                    self.kept(kept).await?;
+                    return self.completed(user, known).await;
+                }
+                Err(decided) => asked = Some((decided, self.ask(user).await?)),
+            }
+        }
+        Err(Error::Full)
+    }
+
+    /// Whether the user is invisible.
+    #[must_use]
+    pub fn is_invisible(&self, user: &str) -> bool {
+        self.shared().shards.with(user, |shard| shard.veils.get(user).is_some_and(|veil| veil.hidden))
+    }
+}
+
+impl Shared {
+    pub(crate) async fn presences_seen_by(&self, viewer: &Viewer, users: &[UserId]) -> Result<Vec<Presence>, Error> {
+        self.closed()?;
+        let mut found: Vec<Option<Presence>> = Vec::with_capacity(users.len());
+        let (mut places, mut names) = (Vec::new(), Vec::new());
+        for (place, user) in users.iter().enumerate() {
+            found.push(self.look(viewer, user).without_store(user));
+            if found.last().is_some_and(Option::is_none) {
+                places.push(place);
+                names.push(user.clone());
+            }
+            if place % LOOKS_MAX == LOOKS_MAX - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for (places, names) in places.chunks(CALL_MAX).zip(names.chunks(CALL_MAX)) {
+            let rows = self.store.presences(names).await?;
+            for ((&place, user), row) in places.iter().zip(names).zip(rows) {
+                // They may have come online while the store was read.
+                let look = self.look(viewer, user);
+                found[place] =
+                    look.without_store(user).or_else(|| Some(look.with(concluded(user, look.known.clone(), row))));
+            }
+        }
+        Ok(found.into_iter().zip(users).map(|(found, user)| found.unwrap_or_else(|| unseen(user))).collect())
+    }
+
+    /// What is known of a user and what of it is shown, of one moment.
+    fn look(&self, viewer: &Viewer, user: &str) -> Look {
+        let sight = viewer.sight(self.config.visibility, user);
+        self.shards.with(user, |shard| match sight {
+            None => Look { known: Known::default(), shown: Shown::Nothing },
+            Some(Sight::Insider) => Look { known: self.known(shard, user), shown: Shown::Truth },
+            Some(Sight::Other) => match shard.veils.get(user) {
+                None => Look { known: self.known(shard, user), shown: Shown::Truth },
+                Some(veil) if veil.hidden => Look { known: Known::default(), shown: Shown::Veiled(veil.clone()) },
+                Some(veil) => Look { known: self.known(shard, user), shown: Shown::Veiled(veil.clone()) },
+            },
+        })
+    }
+
+    /// Visits everybody whom `viewer` sees online or away, in small locked steps, with what they see.
+    pub(crate) fn visit_seen_by(&self, viewer: &Viewer, visitor: &mut Visitor<'_>) {
+        for place in 0..SHARDS {
+            let mut from = Some(0);
+            while let Some(start) = from {
+                from = self.visit_step_seen_by(viewer, place, start, visitor);
+            }
+        }
+    }
+
+    /// One locked step of such a visit; returns where to go on in this shard.
+    pub(crate) fn visit_step_seen_by(
+        &self,
+        viewer: &Viewer,
+        place: usize,
+        from: usize,
+        visitor: &mut Visitor<'_>,
+    ) -> Option<usize> {
+        let visibility = self.config.visibility;
+        self.shards.at(place, |shard| {
+            let veils = &shard.veils;
+            shard.engine.visit(from, VISIT_STEP, &mut |user, status, last_seen, since| {
+                if status == Status::Offline {
+                    return;
+                }
+                match viewer.sight(visibility, user) {
+                    None => {}
+                    Some(Sight::Other) if !veils.is_empty() => match veils.get(user) {
+                        None => visitor(user, status, last_seen, since),
+                        Some(veil) if veil.hidden => {}
+                        Some(veil) => {
+                            visitor(user, status, veil.last_seen(last_seen), veil.since(Some(since)).unwrap_or(since));
+                        }
+                    },
+                    _ => visitor(user, status, last_seen, since),
+                }
+            })
+        })
+    }
+
+    /// Draws the veil over a user, or lifts it; returns what others are told and what is kept. The caller holds the shard.
+    fn draw(&self, shard: &mut Shard, truth: &Presence, invisible: bool) -> Result<Vec<Deed>, Error> {
+        if shard.closed {
+            return Err(Error::Closed);
+        }
+        let user = &truth.user;
+        let veil = shard.veils.get(user);
+        if veil.is_some_and(|veil| veil.hidden) == invisible {
+            return Ok(Vec::new());
+        }
+        if self.queue.is_full() || (veil.is_none() && !self.veils.take_one()) {
+            return Err(Error::Full);
+        }
+        let now = self.clock.now().wall;
+        let shown = veil.map_or_else(|| truth.clone(), |veil| veil.seen(truth.clone()));
+        let drawn = if invisible { Veil::over(&shown, now) } else { Veil::lifted(&shown, truth, now) };
+        let edge = |from, to, reason| Transition {
+            user: user.clone(),
+            from,
+            to,
+            at: now,
+            last_seen: Some(now),
+            reason,
+            lateness: None,
+        };
+        let mut deeds = vec![Deed::Veil(drawn.row(user))];
+        if invisible && shown.status != Status::Offline {
+            deeds.push(Deed::Announce(edge(shown.status, Status::Offline, Reason::Logout), Audience::Others));
+        }
+        if !invisible && truth.status != Status::Offline {
+            deeds.push(Deed::Announce(edge(Status::Offline, truth.status, Reason::Evidence), Audience::Others));
+        }
+        shard.veils.insert(user.clone(), drawn);
+        Ok(deeds)
+    }
+}
+
+/// What is known of a user, and what a viewer is shown of it.
+struct Look {
+    known: Known,
+    shown: Shown,
+}
+
+enum Shown {
+    Nothing,
+    Truth,
+    Veiled(Veil),
+}
+
+impl Look {
+    /// What is shown, if the store need not be asked.
+    fn without_store(&self, user: &str) -> Option<Presence> {
+        match &self.shown {
+            Shown::Nothing => Some(unseen(user)),
+            Shown::Veiled(veil) if veil.hidden => Some(veil.seen(unseen(user))),
+            _ => self.known.complete.then(|| self.with(concluded(user, self.known.clone(), None))),
+        }
+    }
+
+    fn with(&self, truth: Presence) -> Presence {
+        match &self.shown {
+            Shown::Nothing => unseen(&truth.user),
+            Shown::Truth => truth,
+            Shown::Veiled(veil) => veil.seen(truth),
+        }
+    }
+}
+
+/// Others who are shown online or away are so as of now when they leave: nothing else is needed of them.
+fn is_there(known: &Known) -> bool {
+    known.presence.as_ref().is_some_and(|presence| presence.status != Status::Offline)
+}
+
+/// Adds what a user in memory counts for.
+fn add(counts: &mut Counts, shared: &Shared, shard: &Shard, user: &str) {
+    let Some(explained) = shard.engine.explain(shared.clock.now(), user) else { return };
+    counts.users += 1;
+    counts.sessions += explained.sessions.len() as u64;
+    match explained.presence.status {
+        Status::Online => counts.online += 1,
+        Status::Away => counts.away += 1,
+        Status::Offline => {}
+    }
+}
