@@ -1,6 +1,5 @@
 //! Presence in a web server.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod world;
 

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::folder::Folder;
 use crate::metrics::Metrics;
+use crate::push::{NOTICE_EVERY, Push};
 use crate::settings::{BadSettings, Settings, sqlite_path};
 use crate::{docs_page, routes};
 
@@ -38,6 +39,7 @@ struct Inner {
     stores: SqliteStores,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    push: Push,
     openapi: Bytes,
     docs: Bytes,
     /// Held while an account and its presence change together, so that both see the acts in one order.
@@ -100,6 +102,7 @@ impl App {
         let app = Self(Arc::new(Inner {
             docs: docs_page::render(&openapi).into(),
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
+            push: Push::new(settings.connections_max, settings.streams_per_user_max),
             settings,
             presently,
             accounts,
@@ -113,6 +116,7 @@ impl App {
         app.settle_interrupted().await.map_err(|error| failed(&error))?;
         let tasks = vec![
             tokio::spawn(follow(Arc::downgrade(&app.0))),
+            tokio::spawn(notice(Arc::downgrade(&app.0))),
             tokio::spawn(tidy(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
             tokio::spawn(fold_metrics(Arc::downgrade(&app.0))),
         ];
@@ -144,6 +148,11 @@ impl App {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// What the open streams and sockets share.
+    pub(crate) fn push(&self) -> &Push {
+        &self.0.push
     }
 
     pub(crate) fn openapi(&self) -> Bytes {
@@ -198,6 +207,17 @@ async fn follow(app: std::sync::Weak<Inner>) {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Wakes streams and sockets when rights were taken from anybody.
+async fn notice(app: std::sync::Weak<Inner>) {
+    let mut ticks = tokio::time::interval(NOTICE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(app) = app.upgrade() else { return };
+        app.push.notice(&app.accounts);
     }
 }
 

@@ -11,10 +11,12 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use presently::UserId;
 use presently_accounts::AccountId;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
+use crate::wire::USER_BYTES_MAX;
 
 /// The largest body: 1 MiB.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -116,6 +118,22 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountPath {
     }
 }
 
+/// The user in the path, as a name.
+#[derive(Debug, Clone)]
+pub(crate) struct UserPath(pub(crate) UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let bad = || Problem::field("user_id", "Must be 1 to 128 bytes of UTF-8.");
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| bad())?;
+        let value = params.iter().find(|(name, _)| *name == "user_id").map(|(_, value)| value);
+        let fits = |value: &&str| (1..=USER_BYTES_MAX).contains(&value.len());
+        value.filter(fits).map(|value| Self(UserId::from(value))).ok_or_else(bad)
+    }
+}
+
 /// Digits alone: `+5` and ` 5` name nobody.
 fn number(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -129,13 +147,18 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map(|query| Self(query.0))
-            .map_err(|_| Problem::bad_request("invalid_query", "The query string cannot be read."))
+        Self::of(&parts.uri)
     }
 }
 
 impl Params {
+    /// The query string of an address.
+    pub(crate) fn of(uri: &http::Uri) -> Result<Self, Problem> {
+        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map(|query| Self(query.0))
+            .map_err(|_| Problem::bad_request("invalid_query", "The query string cannot be read."))
+    }
+
     /// The value of `name`; an empty one counts as absent.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0

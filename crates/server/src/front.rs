@@ -25,12 +25,15 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::identify;
 use crate::problem::{Cause, Problem, in_one_shape};
 use crate::routes;
 
 /// The longest path with its query, in bytes.
 const URI_BYTES_MAX: usize = 8 * 1024;
-/// All headers together, in bytes. The HTTP layer reads twice as much, so that the answer can say why.
+/// The same for event streams, which name their users there: 10,000 numbers fit.
+const EVENTS_URI_BYTES_MAX: usize = 63 * 1024;
+/// All headers together, in bytes. The HTTP layer reads more, so that the answer can say why.
 pub(crate) const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// How long a handler may take.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -130,8 +133,11 @@ fn is_hot(request: &Request<Body>) -> bool {
 
 fn refusal(request: &Request<Body>) -> Option<Problem> {
     let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
-    if uri > URI_BYTES_MAX {
-        return Some(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", "The address is longer than 8,192 bytes."));
+    let events = request.uri().path().trim_end_matches('/') == identify::EVENTS;
+    let uri_max = if events { EVENTS_URI_BYTES_MAX } else { URI_BYTES_MAX };
+    if uri > uri_max {
+        let detail = format!("The address is longer than {uri_max} bytes.");
+        return Some(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", detail));
     }
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     (headers > HEADER_BYTES_MAX).then(|| {

@@ -8,16 +8,21 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use presently::{Activity, Beat};
 use presently_accounts::store::AuditEntry;
 use presently_accounts::{AccountId, AccountStatus, Caller};
 
 use crate::app::App;
+use crate::extract::Params;
 use crate::problem::Problem;
 
+/// The event stream's path.
+pub(crate) const EVENTS: &str = "/api/presence/events";
+/// The socket's path.
+pub(crate) const SOCKET: &str = "/api/presence/ws";
 /// How often somebody whose rights changed in the middle of their request is looked at again.
 const LOOKS_MAX: usize = 4;
 
@@ -43,16 +48,43 @@ fn is_evidence(method: &Method, path: &str) -> bool {
     }
 }
 
+/// Whether the request asks to become a WebSocket: that is evidence of the socket's session, not of the login's own.
+pub(crate) fn is_upgrade(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let upgrade = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    path == SOCKET && *method == Method::GET && headers.get(UPGRADE).is_some_and(upgrade)
+}
+
+/// The ticket in an address, where one is taken, becomes the header it stands for.
+fn redeem_ticket(app: &App, request: &mut Request) {
+    if !matches!(request.uri().path(), EVENTS | SOCKET) || request.headers().contains_key(AUTHORIZATION) {
+        return;
+    }
+    let Ok(params) = Params::of(request.uri()) else { return };
+    let Some(ticket) = params.text("ticket") else { return };
+    let credential = app.push().tickets.redeem(ticket, app.clock().now().tick);
+    let value = format!("Bearer {}", credential.as_deref().unwrap_or("used-or-expired-ticket"));
+    if let Ok(value) = HeaderValue::try_from(value) {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+}
+
 /// The token of an `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Who calls.
 pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Identity {
-    let Some(token) = bearer(headers) else { return Identity::Nobody };
-    match authenticate(app, token).await {
+    match bearer(headers) {
+        Some(token) => by_text(app, token).await,
+        None => Identity::Nobody,
+    }
+}
+
+/// Whose credentials this text is.
+pub(crate) async fn by_text(app: &App, credential: &str) -> Identity {
+    match authenticate(app, credential).await {
         Ok(caller) => Identity::Known(Arc::new(caller)),
         Err(problem) => Identity::Refused(problem),
     }
@@ -102,9 +134,11 @@ pub(crate) async fn heard(
 
 /// Before every route: finds out who calls, and takes the request as evidence.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    redeem_ticket(&app, &mut request);
     let mut identity = identify(&app, request.headers()).await;
     if let Identity::Known(caller) = &identity
         && is_evidence(request.method(), request.uri().path())
+        && !is_upgrade(request.method(), request.uri().path(), request.headers())
         && caller.admission.status == AccountStatus::Active
         && let Err(problem) = heard(&app, request.headers(), caller, &caller.session, None).await
     {
@@ -141,6 +175,15 @@ pub(crate) async fn require_active(request: Request, next: Next) -> Response {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Before the socket's route: as [`require_active`], but who asks for a socket may also say later who they are.
+pub(crate) async fn require_active_or_upgrade(request: Request, next: Next) -> Response {
+    let nobody = matches!(request.extensions().get(), None | Some(Identity::Nobody));
+    if nobody && is_upgrade(request.method(), request.uri().path(), request.headers()) {
+        return next.run(request).await;
+    }
+    require_active(request, next).await
 }
 
 /// Before routes for administrators.

@@ -13,6 +13,7 @@ mod identify;
 mod metrics;
 mod plain_errors;
 mod problem;
+mod push;
 mod routes;
 mod serve;
 mod settings;
@@ -23,4 +24,6 @@ pub use app::{App, StartError};
 pub use cli::run;
 pub use problem::Problem;
 pub use serve::serve;
-pub use settings::{BadSettings, CorsOrigins, DatabaseFlags, Flags, LogFormat, Registration, Settings, sqlite_path};
+pub use settings::{
+    BadSettings, CorsOrigins, DatabaseFlags, Flags, LogFormat, Registration, Settings, VisibleTo, sqlite_path,
+};

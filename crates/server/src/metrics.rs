@@ -63,7 +63,7 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub(crate) fn render(&self, presently: &Presently) -> String {
+    pub(crate) fn render(&self, presently: &Presently, streams: usize) -> String {
         let stats = presently.stats();
         gauge!("presently_users", "status" => "online").set(stats.counts.online as f64);
         gauge!("presently_users", "status" => "away").set(stats.counts.away as f64);
@@ -71,6 +71,7 @@ impl Metrics {
         gauge!("presently_pending_effects").set(stats.pending as f64);
         counter!("presently_evidence_total").absolute(stats.evidence);
         gauge!("presently_store_healthy").set(if presently.health().is_ok() { 1.0 } else { 0.0 });
+        gauge!("presently_streams").set(streams as f64);
         gauge!("presently_resident_bytes").set(resident_bytes() as f64);
         self.recorder.render()
     }
@@ -86,6 +87,7 @@ fn describe() {
     describe_gauge!("presently_sessions", "Live sessions.");
     describe_gauge!("presently_pending_effects", "Decisions that the store has not kept yet.");
     describe_gauge!("presently_store_healthy", "1 while the store takes what is decided.");
+    describe_gauge!("presently_streams", "Open event streams and WebSockets.");
     describe_gauge!("presently_resident_bytes", "Resident memory of the process.");
     describe_counter!("presently_evidence_total", "Evidence of life taken.");
     describe_counter!("presently_http_requests_total", "Answered requests by class of status.");

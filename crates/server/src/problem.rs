@@ -89,6 +89,11 @@ impl Problem {
         self
     }
 
+    pub(crate) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.0.detail = detail.into();
+        self
+    }
+
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.extra.insert(key.to_owned(), value.into());
         self
@@ -158,6 +163,23 @@ impl Problem {
             _ => ("bad_request", "The request cannot be understood."),
         };
         Self::new(status, code, detail)
+    }
+
+    /// A 429: come back a little later.
+    pub(crate) fn too_many(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        problem.0.retry_after = Some(Duration::from_secs(2));
+        problem
+    }
+
+    /// The stable word.
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// The sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// Whether the caller is told to come again with other credentials.
@@ -313,6 +335,20 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::Busy => Self::busy(),
             ServiceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<presently::WatchError> for Problem {
+    fn from(error: presently::WatchError) -> Self {
+        use presently::WatchError as E;
+        match error {
+            E::TooMany => {
+                Self::bad_request("too_many_users", "At most 10,000 users can be watched at once; nothing has changed.")
+            }
+            E::Forbidden => Self::permission_denied(),
+            E::Store(error) => presently::Error::Store(error).into(),
+            E::Closed => presently::Error::Closed.into(),
         }
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
+use http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::front::{Front, HEADER_BYTES_MAX};
@@ -22,26 +22,37 @@ use crate::plain_errors::PlainErrors;
 
 /// How long a request's head may take to arrive; also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long requests under way may take once the server is to stop.
+/// How long requests, streams and sockets may take to end once the server is to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept error (out of file descriptors) the loop waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long what was sent may stay unread or unacknowledged: then the reader is given up.
+#[cfg(target_os = "linux")]
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest head of a request that is read at all: the longest address, and more headers than are taken.
+const HEAD_BYTES_MAX: usize = 6 * HEADER_BYTES_MAX;
 
-/// Serves until `stop`, then lets requests under way end. Does not shut the [`App`] down.
+/// A connection's place among those that the server takes; free when the last clone is dropped. A socket holds it on after HTTP.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Serves until `stop`, then lets requests under way end, and ends streams and sockets. Does not shut the [`App`] down.
 ///
 /// # Errors
 /// When the listener cannot be used at all.
 pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(app.settings().connections_max));
-    let front = Front::new(app);
+    let seats_max = app.settings().connections_max.min(Semaphore::MAX_PERMITS);
+    let seats = Arc::new(Semaphore::new(seats_max));
+    let front = Front::new(app.clone());
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(4 * HEADER_BYTES_MAX);
-    let open = GracefulShutdown::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let mut stop = pin!(stop);
     loop {
-        // 1. A place first: beyond the limit connections wait in the kernel's queue.
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place.map_err(io::Error::other)?,
+        // 1. A seat first: beyond the limit connections wait in the kernel's queue.
+        let seat = tokio::select! {
+            seat = Arc::clone(&seats).acquire_owned() => Seat { _permit: Arc::new(seat.map_err(io::Error::other)?) },
             () = &mut stop => break,
         };
         // 2. Then a connection.
@@ -56,25 +67,47 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
             },
             () = &mut stop => break,
         };
-        // Answers are small and written whole: waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        // 3. Each connection is a task; its place is free when it ends.
+        prepare(&stream);
+        // 3. Each connection is a task; its seat is free when it ends, or when the socket that it became ends.
         let front = front.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let held = seat.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let front = front.clone();
+            if request.headers().contains_key(UPGRADE) {
+                request.extensions_mut().insert(held.clone());
+            }
             async move { front.answer(peer, request.map(Body::new)).await }
         });
-        let connection = open.watch(http.serve_connection(TokioIo::new(PlainErrors::new(stream)), service));
+        let connection = http.serve_connection(TokioIo::new(PlainErrors::new(stream)), service).with_upgrades();
+        let stopping = app.push().stopping();
         tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
+            let _seat = seat;
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stopping => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended badly");
             }
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, open.shutdown()).await.is_err() {
+    app.push().close();
+    let all = u32::try_from(seats_max).unwrap_or(u32::MAX);
+    if tokio::time::timeout(DRAIN_TIMEOUT, seats.acquire_many(all)).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
     Ok(())
+}
+
+/// Answers are small and written whole: waiting for more to send would only delay them. A reader who takes nothing, or went
+/// without a word, holds nothing for long.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_TIMEOUT));
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use ipnet::IpNet;
-use presently::{Limits, Policy};
+use presently::{Limits, Policy, Visibility};
 use serde::Deserialize;
 
 /// Everything a server can be told.
@@ -43,6 +43,10 @@ pub struct Settings {
     pub history_retention: Duration,
     /// TCP connections at once; more wait in the kernel's queue.
     pub connections_max: usize,
+    /// Streams and sockets of one user at once.
+    pub streams_per_user_max: usize,
+    /// Whom others may see.
+    pub visibility: Visibility,
 }
 
 /// Who may make an account through `POST /api/auth/register/`.
@@ -54,6 +58,26 @@ pub enum Registration {
     Closed,
     /// Everybody.
     Open,
+}
+
+/// Who sees the presence of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VisibleTo {
+    /// Everybody who is signed in.
+    #[default]
+    Everyone,
+    /// Admins alone; everybody else sees themselves.
+    Admins,
+}
+
+impl From<VisibleTo> for Visibility {
+    fn from(to: VisibleTo) -> Self {
+        match to {
+            VisibleTo::Everyone => Self::Everyone,
+            VisibleTo::Admins => Self::Admins,
+        }
+    }
 }
 
 /// How log lines look.
@@ -156,6 +180,12 @@ pub struct Flags {
     /// TCP connections at once; more wait [default: 20000]
     #[arg(long, env = "PRESENTLY_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<usize>,
+    /// Event streams and WebSockets of one user at once [default: 50]
+    #[arg(long, env = "PRESENTLY_STREAMS_PER_USER_MAX", value_name = "N")]
+    pub streams_per_user_max: Option<usize>,
+    /// Who sees the presence of others: everyone, or admins alone [default: everyone]
+    #[arg(long, env = "PRESENTLY_VISIBILITY", value_enum)]
+    pub visibility: Option<VisibleTo>,
 }
 
 /// Where the database is, and the file with settings: shared by all commands.
@@ -187,6 +217,8 @@ struct File {
     log_format: Option<LogFormat>,
     history_retention: Option<String>,
     connections_max: Option<usize>,
+    streams_per_user_max: Option<usize>,
+    visibility: Option<VisibleTo>,
 }
 
 /// A list in the file: `"a,b"` or `["a", "b"]`.
@@ -279,6 +311,11 @@ impl Settings {
                 base.history_retention,
             )?,
             connections_max: flags.connections_max.or(file.connections_max).unwrap_or(base.connections_max),
+            streams_per_user_max: flags
+                .streams_per_user_max
+                .or(file.streams_per_user_max)
+                .unwrap_or(base.streams_per_user_max),
+            visibility: flags.visibility.or(file.visibility).unwrap_or_default().into(),
         };
         settings.check()?;
         Ok(settings)
@@ -305,6 +342,9 @@ impl Settings {
         }
         if self.connections_max == 0 {
             return Err(BadSettings("connections_max must be at least 1".to_owned()));
+        }
+        if self.streams_per_user_max == 0 {
+            return Err(BadSettings("streams_per_user_max must be at least 1".to_owned()));
         }
         sqlite_path(&self.database_url).map(|_| ())
     }
@@ -333,7 +373,7 @@ impl Settings {
             policy: self.policy()?,
             limits: Limits::default(),
             history_retention: self.history_retention,
-            ..presently::Config::default()
+            visibility: self.visibility,
         })
     }
 }
@@ -356,6 +396,8 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             history_retention: Duration::from_secs(90 * 86_400),
             connections_max: 20_000,
+            streams_per_user_max: 50,
+            visibility: Visibility::default(),
         }
     }
 }

@@ -18,6 +18,9 @@ impl App {
     pub(crate) async fn change(&self, id: AccountId, changes: Changes, audit: AuditEntry) -> Result<Account, Problem> {
         let _acting = self.acting().await;
         let ends = changes.end_sessions;
+        if ends {
+            self.push().crowd.force_out(&id.to_string());
+        }
         let account = self.accounts().update(id, changes, self.now(), Some(audit)).await?;
         if ends {
             self.presently().end_user(&id.to_string(), EndReason::ForcedLogout).await?;
@@ -34,6 +37,9 @@ impl App {
         audit: Option<AuditEntry>,
     ) -> Result<(), Problem> {
         let _acting = self.acting().await;
+        if reason == EndReason::ForcedLogout {
+            self.push().crowd.force_out(&id.to_string());
+        }
         self.accounts().end_sessions(id, self.now(), audit).await?;
         self.presently().end_user(&id.to_string(), reason).await?;
         Ok(())

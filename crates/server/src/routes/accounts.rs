@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use presently::{Presence, Status, UserId};
+use presently::{Presence, Status, UserId, Viewer};
 use presently_accounts::store::{Live, Ordering, PageQuery};
 use presently_accounts::{Account, AccountStatus, Changes, Draft, Role};
 
@@ -13,6 +13,7 @@ use crate::extract::{AccountPath, Json, Params};
 use crate::front::Origin;
 use crate::identify::By;
 use crate::problem::{Problem, ProblemBody};
+use crate::push::viewer;
 use crate::routes::status::account;
 use crate::wire::{AllUsers, CreateUser, PatchUser, User, UsersPage, convert};
 
@@ -28,11 +29,11 @@ const ROLES: &str = "admin, moderator, user";
 const STATUSES: &str = "active, pending, suspended, banned";
 
 /// The live presences of these accounts, in their order.
-async fn presences(app: &App, accounts: &[Account]) -> Result<Vec<Presence>, Problem> {
+async fn presences(app: &App, viewer: &Viewer, accounts: &[Account]) -> Result<Vec<Presence>, Problem> {
     let users: Vec<_> = accounts.iter().map(|account| UserId::from(account.id.to_string())).collect();
     let mut presences = Vec::with_capacity(users.len());
     for users in users.chunks(PRESENCES_AT_ONCE) {
-        presences.extend(app.presently().presences(users).await?);
+        presences.extend(app.presently().presences_seen_by(viewer, users).await?);
     }
     Ok(presences)
 }
@@ -121,7 +122,7 @@ pub(crate) async fn list(
     if page > last {
         return Err(invalid_page());
     }
-    let presences = presences(&app, &found.accounts).await?;
+    let presences = presences(&app, &Viewer::Admin, &found.accounts).await?;
     let link = |page: u64| page_link(&origin, &uri, page);
     Ok(axum::Json(UsersPage {
         count: found.count,
@@ -277,7 +278,7 @@ pub(crate) async fn delete(
 pub(crate) async fn all_users(State(app): State<App>, By(caller): By) -> Result<axum::Json<AllUsers>, Problem> {
     let query = PageQuery { descending: true, limit: ALL_USERS_MAX, ..PageQuery::default() };
     let page = app.accounts().store().page(&query).await?;
-    let presences = presences(&app, &page.accounts).await?;
+    let presences = presences(&app, &viewer(&caller), &page.accounts).await?;
     let for_admin = caller.admission.is_admin;
     let users = page.accounts.into_iter().zip(&presences);
     Ok(axum::Json(AllUsers {

@@ -6,6 +6,7 @@ mod auth;
 pub(crate) mod heartbeat;
 mod online;
 mod operations;
+mod presence;
 mod profile;
 mod sessions;
 mod status;
@@ -57,6 +58,9 @@ fn active() -> Vec<Documented> {
         routes!(status::online_status),
         routes!(accounts::all_users),
     ]
+    .into_iter()
+    .chain(presence::active())
+    .collect()
 }
 
 /// Routes for admins.
@@ -72,6 +76,9 @@ fn admin() -> Vec<Documented> {
         routes!(acts::activate),
         routes!(acts::approve),
     ]
+    .into_iter()
+    .chain(presence::admin())
+    .collect()
 }
 
 /// The same path under `/api/users/` for one under `/api/auth/`: existing front ends use both.
@@ -99,6 +106,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(plain(token()).layer(from_fn(identify::require_token)))
         .merge(plain(active()).layer(from_fn(identify::require_active)))
         .merge(plain(admin()).layer(from_fn(identify::require_admin)))
+        .merge(plain(presence::socket()).layer(from_fn(identify::require_active_or_upgrade)))
         .fallback(async || Problem::not_found())
         .layer(from_fn_with_state(app.clone(), identify::layer));
     let router = match cors(&app.settings().cors_origins) {
@@ -118,7 +126,7 @@ pub(crate) fn openapi() -> OpenApi {
              Every path works with and without its trailing slash. Errors are application/problem+json (RFC 9457).",
         ))
         .build();
-    let mut api = [open(), token(), active(), admin()]
+    let mut api = [open(), token(), active(), admin(), presence::socket()]
         .into_iter()
         .flatten()
         .fold(OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build()), OpenApiRouter::routes)

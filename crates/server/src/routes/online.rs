@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::extract::Params;
 use crate::identify::By;
 use crate::problem::{Problem, ProblemBody};
+use crate::push::viewer;
 use crate::wire::{OnlineUsers, convert};
 
 /// The largest page.
@@ -39,13 +40,13 @@ pub(crate) async fn online_users(
 ) -> Result<axum::Json<OnlineUsers>, Problem> {
     let limit = params.within("limit", 1, LIMIT_MAX)?;
     let mut after = params.text("cursor").map(parse_cursor).transpose()?;
-    let for_admin = caller.admission.is_admin;
+    let (viewer, for_admin) = (viewer(&caller), caller.admission.is_admin);
     let mut found_online = Vec::new();
     // Who is away or has no account stands on no page, so a page is filled from as many as it takes; one more than asked
     // tells whether there is another page.
     loop {
         let wanted = limit.map_or(usize::MAX, |limit| limit + 1 - found_online.len());
-        let found = app.presently().newest_online(after.take(), wanted);
+        let found = app.presently().newest_online_seen_by(&viewer, after.take(), wanted);
         let at_end = found.len() < wanted;
         after = found.last().map(place);
         let online: Vec<_> = found.into_iter().filter(|presence| presence.status == Status::Online).collect();
@@ -81,17 +82,17 @@ async fn accounts_of(app: &App, presences: &[Presence]) -> Result<HashMap<Accoun
     Ok(accounts)
 }
 
-type Place = (Timestamp, UserId);
+pub(crate) type Place = (Timestamp, UserId);
 
-fn place(presence: &Presence) -> Place {
+pub(crate) fn place(presence: &Presence) -> Place {
     (presence.last_seen.unwrap_or(Timestamp(i64::MIN)), presence.user.clone())
 }
 
-fn cursor((last_seen, user): &Place) -> String {
+pub(crate) fn cursor((last_seen, user): &Place) -> String {
     format!("{}.{user}", last_seen.0)
 }
 
-fn parse_cursor(text: &str) -> Result<Place, Problem> {
+pub(crate) fn parse_cursor(text: &str) -> Result<Place, Problem> {
     text.split_once('.')
         .and_then(|(micros, user)| Some((Timestamp(micros.parse().ok()?), UserId::from(user))))
         .ok_or_else(|| {

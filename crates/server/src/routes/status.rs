@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::extract::{AccountPath, Json};
 use crate::identify::By;
 use crate::problem::{Problem, ProblemBody};
+use crate::push::viewer;
 use crate::wire::{OnlineStatusBody, SetOnlineStatus, StatusSet, convert};
 
 /// The longest override: a year.
@@ -31,10 +32,11 @@ pub(crate) async fn account(app: &App, AccountPath(id): AccountPath) -> Result<A
 )]
 pub(crate) async fn online_status(
     State(app): State<App>,
+    By(caller): By,
     id: AccountPath,
 ) -> Result<axum::Json<OnlineStatusBody>, Problem> {
     let account = account(&app, id).await?;
-    let presence = app.presently().presence(&account.id.to_string()).await?;
+    let presence = app.presently().presence_seen_by(&viewer(&caller), &account.id.to_string()).await?;
     Ok(axum::Json(convert::online_status(account, &presence)))
 }
 

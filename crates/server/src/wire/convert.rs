@@ -1,10 +1,11 @@
 //! From the types of the core and of the accounts to the wire.
 
 use jiff::Timestamp;
+use presently::store::TransitionRow;
 use presently::{Presence, Status};
 use presently_accounts::{Account, TokenPair};
 
-use super::{ListedUser, OnlineStatusBody, OnlineUser, Tokens, User};
+use super::{ListedUser, Moment, OnlineStatusBody, OnlineUser, PresenceBody, Tokens, TransitionBody, User};
 
 /// RFC 3339 in UTC with `Z` and microseconds.
 pub(crate) fn time(moment: presently::Timestamp) -> String {
@@ -14,6 +15,28 @@ pub(crate) fn time(moment: presently::Timestamp) -> String {
 /// RFC 3339 in UTC with `Z` and microseconds.
 pub(crate) fn jiff_time(moment: Timestamp) -> String {
     format!("{moment:.6}")
+}
+
+/// PRESENCE, true at `as_of`.
+pub(crate) fn presence(presence: Presence, as_of: presently::Timestamp) -> PresenceBody {
+    PresenceBody {
+        user_id: presence.user,
+        status: presence.status.as_str(),
+        last_seen: presence.last_seen.map(Moment),
+        since: presence.since.map(Moment),
+        as_of: Moment(as_of),
+    }
+}
+
+/// A line of the history.
+pub(crate) fn transition(row: &TransitionRow) -> TransitionBody {
+    TransitionBody {
+        from: row.from.as_str(),
+        to: row.to.as_str(),
+        at: Moment(row.at),
+        last_seen: row.last_seen.map(Moment),
+        reason: row.reason.as_str(),
+    }
 }
 
 /// USER: the account, with the live presence.

@@ -94,6 +94,21 @@ pub(crate) struct PatchUser {
     pub(crate) is_active: Option<bool>,
 }
 
+/// Users to ask about.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Query {
+    /// Up to 10,000, each 1 to 128 bytes.
+    pub(crate) users: Option<Vec<String>>,
+}
+
+/// Whether the caller wants to be seen.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SetInvisible {
+    /// True: offline to everybody else but admins.
+    #[schema(required)]
+    pub(crate) invisible: Option<bool>,
+}
+
 /// Tells a null from an absent field.
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(from).map(Some)

@@ -24,7 +24,7 @@ pub(crate) struct Route {
 impl Route {
     /// The path, about this user.
     pub(crate) fn about(&self, id: i64) -> String {
-        self.path.replace("{id}", &id.to_string())
+        self.path.replace("{id}", &id.to_string()).replace("{user_id}", &id.to_string())
     }
 
     /// Whether the path is about one user.
@@ -76,6 +76,14 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/users/admin/users/{id}/activate/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/approve/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/sessions/", &["GET"], Who::Admin),
+    route("/api/presence/query/", &["POST"], Who::Token),
+    route("/api/presence/online/", &["GET"], Who::Token),
+    route("/api/presence/count/", &["GET"], Who::Token),
+    route("/api/presence/me/", &["GET", "PUT"], Who::Token),
+    route("/api/presence/tickets/", &["POST"], Who::Token),
+    route("/api/presence/{user_id}/", &["GET"], Who::Token),
+    route("/api/presence/{user_id}/history/", &["GET"], Who::Token),
+    route("/api/presence/{user_id}/explain/", &["GET"], Who::Admin),
 ];
 
 /// Those of operations.

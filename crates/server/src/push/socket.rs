@@ -1,0 +1,403 @@
+//! The life of one WebSocket. **An open socket is a session of its own**: opened, renewed by whatever is heard of it, ended at
+//! once by a goodbye, and given the grace when it drops.
+//!
+//! A session whose socket has gone (dropped a moment ago, or before a restart) is taken over by the next socket of its login,
+//! so that nothing of a socket that came back stays behind.
+
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presently::{Activity, Diff, EndReason, Resumed, Snapshot, Tick, Watcher};
+use presently_accounts::AccountStatus;
+
+use super::close::Why;
+use super::crowd::Place;
+use super::pass::{Ended, Pass};
+use super::rate::Allowance;
+use super::wire::{Heard, Unsent, Wire};
+use crate::app::App;
+use crate::identify::{self, Identity};
+use crate::problem::Problem;
+use crate::serve::Seat;
+use crate::wire::{ClientFrame, PresenceBody, ServerFrame, convert};
+
+/// How long a connection may take to say who it is.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is sent at once, about.
+const WRITE_BYTES: usize = 32 * 1024;
+
+/// What a socket is made of before anybody spoke.
+pub(crate) struct Newcomer {
+    pub(crate) app: App,
+    pub(crate) place: Place,
+    /// Who it is, when the request said so.
+    pub(crate) pass: Option<Pass>,
+    /// Its seat among the server's connections.
+    pub(crate) seat: Option<Seat>,
+}
+
+/// How a socket ended.
+enum End {
+    /// The client said goodbye.
+    Goodbye,
+    /// The connection dropped.
+    Dropped,
+    /// The server ends it.
+    Because(Why),
+}
+
+impl From<Unsent> for End {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Gone => Self::Dropped,
+            Unsent::Because(why) => Self::Because(why),
+        }
+    }
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        Self::Because(Why::Pass(ended))
+    }
+}
+
+/// Serves the socket until it ends.
+pub(crate) async fn run(newcomer: Newcomer, upgraded: hyper::upgrade::Upgraded) {
+    let Newcomer { app, mut place, pass, seat } = newcomer;
+    let _seat = seat;
+    let mut wire = Wire::new(upgraded, app.push().signal()).await;
+    let mut allowance = Allowance::new(app.clock().now().tick);
+    let pass = match pass {
+        Some(pass) => Ok(pass),
+        None => Box::pin(introduce(&app, &mut wire, &mut place, &mut allowance)).await,
+    };
+    let pass = match pass {
+        Ok(pass) => pass,
+        Err(end) => return say_goodbye(wire, end).await,
+    };
+    let session = session_name(&app, &mut place, &pass);
+    let watcher = app.presently().watcher(pass.viewer());
+    let mut socket = Socket { wire, pass, session, watcher, allowance, silent: 0, ping_at: Tick(0), app };
+    let end = socket.live().await;
+    socket.leave(end).await;
+    // The name of the session is free only now that nothing more is done to it.
+    drop(place);
+}
+
+async fn say_goodbye(wire: Wire, end: End) {
+    match end {
+        End::Goodbye => wire.answer_close().await,
+        End::Dropped => {}
+        End::Because(why) => wire.close(why).await,
+    }
+}
+
+/// Waits for the first frame, which must say who this is.
+async fn introduce(app: &App, wire: &mut Wire, place: &mut Place, allowance: &mut Allowance) -> Result<Pass, End> {
+    let mut patience = app.clock().sleep(AUTH_TIMEOUT);
+    loop {
+        if wire.is_closing() {
+            return Err(Ended::Stopping.into());
+        }
+        let heard = tokio::select! {
+            heard = wire.hear() => heard,
+            () = &mut patience => return Err(End::Because(Why::NotAuthenticated)),
+        };
+        let text = match heard {
+            Heard::Close => return Err(End::Goodbye),
+            Heard::Gone => return Err(End::Dropped),
+            Heard::Broken(why) => return Err(End::Because(why)),
+            Heard::Woken => continue,
+            heard => {
+                if !allowance.take(app.clock().now().tick) {
+                    return Err(End::Because(Why::TooManyMessages));
+                }
+                match heard {
+                    Heard::Text(text) => text,
+                    _ => continue,
+                }
+            }
+        };
+        let (problem, why) = match ClientFrame::parse(&text) {
+            Ok(ClientFrame::Auth(token)) => match admit(app, &token).await {
+                Ok(pass) => match place.belongs_to(&pass.caller.user) {
+                    Ok(()) => return Ok(pass),
+                    Err(problem) => (problem, Some(Why::TooManyConnections)),
+                },
+                Err(problem) => {
+                    let why = match problem.code() {
+                        "account_not_active" | "user_inactive" => Why::NotActive,
+                        _ if problem.status().is_server_error() => Why::Pass(Ended::Unknown),
+                        _ => Why::Refused,
+                    };
+                    (problem, Some(why))
+                }
+            },
+            Ok(_) => (Problem::not_authenticated().with_detail("The first frame must be auth with a token."), None),
+            Err(problem) => (problem, None),
+        };
+        wire.send(app, None, [error(&problem)]).await?;
+        if let Some(why) = why {
+            return Err(End::Because(why));
+        }
+    }
+}
+
+/// Whose token this is, if they may be present.
+async fn admit(app: &App, token: &str) -> Result<Pass, Problem> {
+    match identify::by_text(app, token).await {
+        Identity::Nobody => Err(Problem::not_authenticated()),
+        Identity::Refused(problem) => Err(problem),
+        Identity::Known(caller) if caller.admission.status != AccountStatus::Active => {
+            Err(Problem::account_not_active())
+        }
+        Identity::Known(caller) => Ok(Pass::new(token, caller)),
+    }
+}
+
+/// `login/ws-…`: one that lost its socket, or a new one.
+fn session_name(app: &App, place: &mut Place, pass: &Pass) -> String {
+    let mut name = format!("{}/ws-", pass.caller.session);
+    let sessions = app.presently().explain(&pass.caller.user).map(|why| why.sessions).unwrap_or_default();
+    let orphans = sessions.iter().filter_map(|view| {
+        let number = view.session.strip_prefix(&name)?;
+        u64::from_str_radix(number, 16).ok().filter(|_| number.len() == 16)
+    });
+    let number = place.number(orphans, getrandom::u64().unwrap_or_default());
+    // Writing to a string does not fail.
+    let _ = write!(name, "{number:016x}");
+    name
+}
+
+fn error(problem: &Problem) -> String {
+    ServerFrame::Error { code: problem.code(), detail: problem.detail() }.text()
+}
+
+/// A socket of somebody.
+struct Socket {
+    app: App,
+    wire: Wire,
+    pass: Pass,
+    session: String,
+    watcher: Watcher,
+    allowance: Allowance,
+    /// Intervals in which nothing was heard.
+    silent: u8,
+    ping_at: Tick,
+}
+
+impl Socket {
+    /// Until it ends.
+    async fn live(&mut self) -> End {
+        match self.talk().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
+        self.pass.heard(&self.app, &self.session, Some(Activity::Active)).await?;
+        let interval = self.app.settings().heartbeat_interval;
+        self.ping_at = self.app.clock().now().tick + interval;
+        let mut timer = self.timer();
+        self.ready().await?;
+        loop {
+            // 1. Nothing goes on for one who may not be here any more.
+            self.may_go_on().await?;
+            tokio::select! {
+                // 2. What the client says is evidence, whatever it says; or rights changed somewhere.
+                heard = self.wire.hear() => self.hear(heard).await?,
+                // 3. What is told of those it watches.
+                diff = self.watcher.next() => match diff {
+                    Some(diff) => self.tell(diff).await?,
+                    None => return Err(self.nothing_more()),
+                },
+                // 4. An interval is over (or the token): whoever is silent for two of them has gone.
+                () = &mut timer => {
+                    if self.app.clock().now().tick >= self.ping_at {
+                        self.silent += 1;
+                        if self.silent >= 2 {
+                            return Err(End::Because(Why::Silent));
+                        }
+                        self.ping_at = self.app.clock().now().tick + interval;
+                        self.wire.ping(&self.app, &mut self.pass).await?;
+                    }
+                    timer = self.timer();
+                }
+            }
+        }
+    }
+
+    fn timer(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let until_ping = self.ping_at - self.app.clock().now().tick;
+        self.app.clock().sleep(until_ping.min(self.pass.expires_in(&self.app)))
+    }
+
+    async fn may_go_on(&mut self) -> Result<(), End> {
+        if self.wire.is_closing() {
+            return Err(Ended::Stopping.into());
+        }
+        Ok(self.pass.check(&self.app).await?)
+    }
+
+    fn nothing_more(&self) -> End {
+        let stopping = self.wire.is_closing();
+        End::Because(if stopping { Why::Pass(Ended::Stopping) } else { Why::NoMore })
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), End> {
+        Ok(self.wire.send(&self.app, Some(&mut self.pass), [text]).await?)
+    }
+
+    async fn ready(&mut self) -> Result<(), End> {
+        let interval = self.app.settings().heartbeat_interval.as_millis();
+        let ready = ServerFrame::Ready {
+            user_id: Some(&self.pass.caller.user),
+            session: Some(&self.session),
+            heartbeat_interval_ms: u64::try_from(interval).unwrap_or(u64::MAX),
+        };
+        let text = ready.text();
+        self.send(text).await
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), End> {
+        let text = match heard {
+            Heard::Close => return Err(End::Goodbye),
+            Heard::Gone => return Err(End::Dropped),
+            Heard::Broken(why) => return Err(End::Because(why)),
+            Heard::Woken => return Ok(()),
+            Heard::Text(text) => Some(text),
+            Heard::Binary | Heard::Control => None,
+        };
+        self.silent = 0;
+        if !self.allowance.take(self.app.clock().now().tick) {
+            let detail = "At most 20 messages a second, 100 at once.";
+            self.send(ServerFrame::Error { code: "too_many_messages", detail }.text()).await?;
+            return Err(End::Because(Why::TooManyMessages));
+        }
+        let frame = text.map(|text| ClientFrame::parse(&text));
+        let activity = match &frame {
+            Some(Ok(ClientFrame::Activity(activity))) => Some(*activity),
+            _ => None,
+        };
+        self.pass.heard(&self.app, &self.session, activity).await?;
+        match frame {
+            None | Some(Ok(ClientFrame::Activity(_))) => Ok(()),
+            Some(Ok(frame)) => match Box::pin(self.act(frame)).await {
+                Ok(answers) => Ok(self.wire.send(&self.app, Some(&mut self.pass), answers).await?),
+                Err(problem) => self.send(error(&problem)).await,
+            },
+            Some(Err(problem)) => self.send(error(&problem)).await,
+        }
+    }
+
+    /// Does what a frame asks; returns the answers.
+    async fn act(&mut self, frame: ClientFrame) -> Result<Vec<String>, Problem> {
+        match frame {
+            ClientFrame::Ping => Ok(vec![ServerFrame::Pong.text()]),
+            ClientFrame::Activity(_) => Ok(Vec::new()),
+            ClientFrame::Unwatch(users) => {
+                self.allowance.charge(users.len());
+                self.watcher.unwatch(&users);
+                Ok(Vec::new())
+            }
+            ClientFrame::Auth(token) => self.renew(&token).await,
+            ClientFrame::Watch(users, from) => {
+                self.allowance.charge(users.as_ref().map_or(10_000, Vec::len));
+                let resumed = match (&users, from) {
+                    (Some(users), Some(from)) => self.watcher.resume(users, from).await?,
+                    (Some(users), None) => Resumed::Snapshot(self.watcher.watch(users).await?),
+                    (None, Some(from)) => self.watcher.resume_everybody(from).await?,
+                    (None, None) => Resumed::Snapshot(self.watcher.watch_everybody().await?),
+                };
+                Ok(match resumed {
+                    Resumed::Snapshot(snapshot) => vec![self.snapshot(snapshot)],
+                    Resumed::Diffs(diffs) => {
+                        let seq = diffs.last().map(|diff| diff.seq).or(from.map(|from| from.seq)).unwrap_or_default();
+                        let missed = diffs.into_iter().flat_map(|diff| diff.presences).collect();
+                        vec![ServerFrame::Diff { seq, presences: self.bodies(missed) }.text()]
+                    }
+                })
+            }
+        }
+    }
+
+    /// A newer token of the same login.
+    async fn renew(&mut self, token: &str) -> Result<Vec<String>, Problem> {
+        let pass = admit(&self.app, token).await?;
+        let (old, new) = (&self.pass.caller, &pass.caller);
+        let same =
+            (old.account, &old.session, old.admission.is_admin) == (new.account, &new.session, new.admission.is_admin);
+        if !same {
+            return Err(Problem::bad_request("another_login", "A connection stays with its login; open another one."));
+        }
+        self.pass = pass;
+        let ready = ServerFrame::Ready {
+            user_id: Some(&self.pass.caller.user),
+            session: Some(&self.session),
+            heartbeat_interval_ms: u64::try_from(self.app.settings().heartbeat_interval.as_millis())
+                .unwrap_or(u64::MAX),
+        };
+        Ok(vec![ready.text()])
+    }
+
+    /// Sends a diff and those that wait behind it.
+    async fn tell(&mut self, diff: Diff) -> Result<(), End> {
+        self.may_go_on().await?;
+        let mut texts = vec![self.diff(diff)];
+        let mut bytes = texts[0].len();
+        while bytes < WRITE_BYTES
+            && let Some(diff) = self.watcher.next_now()
+        {
+            let text = self.diff(diff);
+            bytes += text.len();
+            texts.push(text);
+        }
+        Ok(self.wire.send(&self.app, Some(&mut self.pass), texts).await?)
+    }
+
+    fn diff(&self, diff: Diff) -> String {
+        if diff.renewed {
+            let position = presently::Position { seq: diff.seq, ..self.app.presently().position() };
+            return self.snapshot(Snapshot { position, presences: diff.presences });
+        }
+        ServerFrame::Diff { seq: diff.seq, presences: self.bodies(diff.presences) }.text()
+    }
+
+    fn snapshot(&self, snapshot: Snapshot) -> String {
+        let (epoch, seq) = (snapshot.position.epoch.to_string(), snapshot.position.seq);
+        ServerFrame::Snapshot { epoch, seq, presences: self.bodies(snapshot.presences) }.text()
+    }
+
+    fn bodies(&self, presences: Vec<presently::Presence>) -> Vec<PresenceBody> {
+        let as_of = self.app.clock().now().wall;
+        presences.into_iter().map(|presence| convert::presence(presence, as_of)).collect()
+    }
+
+    /// Presence first, then manners.
+    async fn leave(self, end: End) {
+        let Self { app, wire, pass, session, watcher, .. } = self;
+        drop(watcher);
+        let user = Arc::clone(&pass.caller.user);
+        let reason = match &end {
+            End::Goodbye => Some(EndReason::Disconnected),
+            End::Because(why) if why.ends_session() => Some(EndReason::ForcedLogout),
+            End::Because(_) | End::Dropped => None,
+        };
+        match reason {
+            Some(reason) => {
+                let ending = app.presently().end_session(&user, &session, reason);
+                let (ended, ()) = tokio::join!(ending, say_goodbye(wire, end));
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "the end of a socket's session was not kept");
+                }
+            }
+            None => {
+                app.presently().drop_session(&user, &session);
+                say_goodbye(wire, end).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Tickets for pages that cannot send a header.
+
+use axum::extract::State;
+use http::HeaderMap;
+
+use crate::app::App;
+use crate::extract::{Json, Nothing};
+use crate::identify;
+use crate::problem::{Problem, ProblemBody};
+use crate::push::tickets::GOOD_FOR;
+use crate::wire::TicketBody;
+
+/// Makes a ticket: for 30 seconds and one use it stands for the caller's credentials, as `?ticket=` of `events` and `ws`.
+#[utoipa::path(
+    post, path = "/api/presence/tickets", tag = "presence", security(("token" = [])),
+    responses(
+        (status = 200, body = TicketBody),
+        (status = 401, body = ProblemBody<'static>),
+        (status = 503, description = "`too_many_tickets`", body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn tickets(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(_): Json<Nothing>,
+) -> Result<axum::Json<TicketBody>, Problem> {
+    let credential = identify::bearer(&headers).ok_or_else(Problem::not_authenticated)?;
+    let ticket = app.push().tickets.make(credential, app.clock().now().tick)?;
+    Ok(axum::Json(TicketBody { ticket, expires_in: GOOD_FOR.as_secs() }))
+}

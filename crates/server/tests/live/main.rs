@@ -1,0 +1,17 @@
+//! Presence that is pushed, and presence for applications, over real connections.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod ask;
+mod events;
+#[path = "../http/harness.rs"]
+#[expect(dead_code, reason = "shared with the tests of HTTP, which use all of it")]
+mod harness;
+mod limits;
+mod line;
+mod privacy;
+mod resume;
+mod rights;
+mod sessions;
+mod shutdown;
+mod sockets;
+mod tickets;

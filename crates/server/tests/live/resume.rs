@@ -1,0 +1,237 @@
+//! Coming back: no gap, no reordering, no ghost.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{TICK, TestServer, Visitor, secs, text};
+use crate::line::{Line, PATIENCE, Socket, Stream, client, pass};
+
+/// Rounds of changes; the line is cut in the middle of them.
+const ROUNDS: usize = 60;
+
+/// What a watcher was told of each user, in order, without what a snapshot repeats.
+#[derive(Debug, Default)]
+struct Told(HashMap<String, Vec<(String, String)>>);
+
+impl Told {
+    fn take(&mut self, presence: &Value) {
+        let told = self.0.entry(text(&presence["user_id"])).or_default();
+        let state = (text(&presence["status"]), presence["since"].as_str().unwrap_or_default().to_owned());
+        if told.last() != Some(&state) {
+            told.push(state);
+        }
+    }
+
+    fn of(&self, user: i64) -> Vec<String> {
+        self.0.get(&user.to_string()).into_iter().flatten().map(|(status, _)| status.clone()).collect()
+    }
+}
+
+/// People who change all the time.
+async fn changes(server: &TestServer, line: &Line, people: &[Visitor]) {
+    for round in 0..ROUNDS {
+        for (place, person) in people.iter().enumerate() {
+            pass(server, TICK).await;
+            let activity = if (round + place) % 2 == 0 { "idle" } else { "active" };
+            person.beat_with(json!({"activity": activity})).await;
+        }
+        line.delay((round % 4) as u64 * 3);
+        if round % 7 == 3 {
+            line.cut();
+        }
+    }
+    line.delay(0);
+}
+
+/// What happened to each, as the history has it, beginning with the status before the first change that matters.
+async fn happened(server: &TestServer, person: &Visitor) -> Vec<String> {
+    let history = server.history(person.id).await;
+    history.iter().map(|change| change.split_once("->").unwrap().1.to_owned()).collect()
+}
+
+async fn people(server: &TestServer) -> Vec<Visitor> {
+    let mut people = Vec::new();
+    for name in ["ann", "ben", "cat"] {
+        people.push(server.visitor(name).await);
+    }
+    people
+}
+
+fn names(people: &[Visitor]) -> Vec<String> {
+    people.iter().map(|person| person.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_stream_over_a_line_that_is_cut_misses_nothing() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let people = people(&server).await;
+    for query in [format!("?users={}", names(&people).join(",")), String::new()] {
+        let line = Line::to(server.address()).await;
+        let before: Vec<_> = [
+            happened(&server, &people[0]).await.len(),
+            happened(&server, &people[1]).await.len(),
+            happened(&server, &people[2]).await.len(),
+        ]
+        .into();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let watching = tokio::spawn(watch_stream(line.address, admin.clone(), query, stopped));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        changes(&server, &line, &people).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        line.cut();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let _ = stop.send(());
+        let (told, snapshots) = watching.await.unwrap();
+        assert_eq!(snapshots, 1, "whoever comes back gets what they missed");
+        for (person, before) in people.iter().zip(before) {
+            let all = happened(&server, person).await;
+            assert_eq!(told.of(person.id), all[before - 1..], "{}", person.username);
+        }
+    }
+}
+
+async fn watch_stream(
+    address: SocketAddr,
+    who: Visitor,
+    query: String,
+    mut stopped: tokio::sync::oneshot::Receiver<()>,
+) -> (Told, usize) {
+    let (mut told, mut snapshots, mut last) = (Told::default(), 0, None::<String>);
+    loop {
+        let mut request = client().get(format!("http://{address}/api/presence/events{query}")).bearer_auth(&who.access);
+        if let Some(last) = &last {
+            request = request.header("last-event-id", last);
+        }
+        let Ok(mut stream) = Stream::of(request).await else { continue };
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                _ = &mut stopped => return (told, snapshots),
+            };
+            let Some(event) = event else { break };
+            if event.event == "snapshot" {
+                snapshots += 1;
+                event.data["presences"].as_array().unwrap().iter().for_each(|presence| told.take(presence));
+            } else {
+                told.take(&event.data);
+            }
+            last = Some(event.id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_over_a_line_that_is_cut_misses_nothing() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let people = people(&server).await;
+    let line = Line::to(server.address()).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let watching = tokio::spawn(watch_socket(line.address, admin.clone(), names(&people), stopped));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    changes(&server, &line, &people).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    line.cut();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let _ = stop.send(());
+    let (told, snapshots) = watching.await.unwrap();
+    assert_eq!(snapshots, 1, "whoever comes back gets what they missed");
+    for person in &people {
+        assert_eq!(told.of(person.id), happened(&server, person).await, "{}", person.username);
+    }
+    assert_eq!(server.history(admin.id).await, ["offline->online"], "the watcher came back in time, each time");
+}
+
+async fn watch_socket(
+    address: SocketAddr,
+    who: Visitor,
+    users: Vec<String>,
+    mut stopped: tokio::sync::oneshot::Receiver<()>,
+) -> (Told, usize) {
+    let (mut told, mut snapshots) = (Told::default(), 0);
+    let mut at: Option<(Value, Value)> = None;
+    let authorization = format!("Bearer {}", who.access);
+    loop {
+        let Ok(mut socket) = Socket::connect(address, "", Some(&authorization)).await else { continue };
+        let mut watch = json!({"type": "watch", "users": users});
+        if let Some((epoch, seq)) = &at {
+            watch["epoch"] = epoch.clone();
+            watch["seq"] = seq.clone();
+        }
+        socket.say(watch);
+        loop {
+            let frame = tokio::select! {
+                frame = socket.frame_if_any() => frame,
+                _ = &mut stopped => return (told, snapshots),
+            };
+            let Some(frame) = frame else { break };
+            match frame["type"].as_str().unwrap() {
+                "snapshot" => {
+                    snapshots += 1;
+                    at = Some((frame["epoch"].clone(), frame["seq"].clone()));
+                }
+                "diff" => {
+                    let (_, seq) = at.as_mut().unwrap();
+                    assert!(frame["seq"].as_u64() >= seq.as_u64(), "numbers do not go back");
+                    *seq = frame["seq"].clone();
+                }
+                _ => continue,
+            }
+            frame["presences"].as_array().unwrap().iter().for_each(|presence| told.take(presence));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_resume_sends_what_changed_and_nothing_else() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let people = people(&server).await;
+    let mut users: Vec<_> = (1_000_000..1_000_997).map(|n| n.to_string()).collect();
+    users.extend(names(&people));
+    let mut socket = Socket::open(server.address(), &admin).await;
+    socket.say(json!({"type": "watch", "users": users}));
+    let snapshot = socket.frame().await;
+    socket.vanish().await;
+    pass(&server, secs(1)).await;
+    people[1].logout().await;
+    server.app().presently().settled().await.unwrap();
+
+    let mut socket = Socket::open(server.address(), &admin).await;
+    let resume = json!({"type": "watch", "users": users, "epoch": snapshot["epoch"], "seq": snapshot["seq"]});
+    socket.say(resume);
+    let diff = socket.frame().await;
+    assert_eq!(diff["type"], "diff");
+    assert_eq!(diff["presences"].as_array().unwrap().len(), 1);
+    assert_eq!(diff["presences"][0]["user_id"], people[1].id.to_string());
+    assert!(diff.to_string().len() * 20 < snapshot.to_string().len());
+    socket.vanish().await;
+
+    // Again from there: nothing, and it says so.
+    let mut socket = Socket::open(server.address(), &admin).await;
+    socket.say(json!({"type": "watch", "users": users, "epoch": snapshot["epoch"], "seq": diff["seq"]}));
+    let nothing = socket.frame().await;
+    assert_eq!(nothing, json!({"type": "diff", "seq": diff["seq"], "presences": []}));
+}
+
+#[tokio::test]
+async fn another_life_of_the_server_is_a_snapshot() {
+    let mut server = TestServer::start().await;
+    let admin = server.admin().await;
+    let mut socket = Socket::open(server.address(), &admin).await;
+    let before = socket.watch(&[admin.id]).await;
+    let mut stream = Stream::open(server.address(), &admin, "?users=1").await;
+    let id = tokio::time::timeout(PATIENCE, stream.next()).await.unwrap().unwrap().id;
+    server.restart().await;
+    let mut socket = Socket::open(server.address(), &admin).await;
+    socket.say(json!({"type": "watch", "users": ["1"], "epoch": before["epoch"], "seq": before["seq"]}));
+    let after = socket.frame().await;
+    assert_eq!(after["type"], "snapshot");
+    assert_ne!(after["epoch"], before["epoch"]);
+    let mut stream = Stream::open_after(server.address(), &admin, "?users=1", Some(&id)).await;
+    assert_eq!(stream.snapshot().await.len(), 1);
+}
