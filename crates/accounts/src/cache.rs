@@ -14,8 +14,10 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache as Bounded;
 use siphasher::sip128::SipHasher13;
 
+use crate::key_cache::KeyCache;
+use crate::store::API_KEYS;
 use crate::token::{Claims, random_bytes};
-use crate::{Account, AccountId, Admission};
+use crate::{Account, AccountId, Admission, ApiKey};
 
 const TOKENS_MAX: usize = 262_144;
 const SESSIONS_MAX: usize = 1_048_576;
@@ -66,6 +68,7 @@ pub(crate) struct Cache {
     tokens: Bounded<u128, Arc<Claims>>,
     sessions: Bounded<Arc<str>, LiveSession>,
     accounts: Bounded<AccountId, Known>,
+    keys: KeyCache,
     epoch: AtomicU64,
     lives: AtomicU64,
     /// Held while an account is put in or taken out: between looking at the epoch and keeping an account, no revocation fits.
@@ -79,6 +82,7 @@ impl Cache {
             tokens: Bounded::new(TOKENS_MAX),
             sessions: Bounded::new(SESSIONS_MAX),
             accounts: Bounded::new(ACCOUNTS_MAX),
+            keys: KeyCache::new(),
             epoch: AtomicU64::new(0),
             lives: AtomicU64::new(0),
             changing: Mutex::new(()),
@@ -147,12 +151,29 @@ impl Cache {
         }
     }
 
-    /// Forgets accounts with all their sessions. The epoch moves before, so that no older reading is kept any more, and after, so
+    pub(crate) fn keys(&self) -> &KeyCache {
+        &self.keys
+    }
+
+    /// Keeps an API key that was read after `as_of`, unless something was revoked since.
+    pub(crate) fn keep_key(&self, key: ApiKey, as_of: u64) -> Arc<ApiKey> {
+        let key = Arc::new(key);
+        let _changing = self.changing.lock();
+        if self.epoch() == as_of {
+            self.keys.keep(&key);
+        }
+        key
+    }
+
+    /// Forgets accounts with all their sessions (or, under their number, the API keys). The epoch moves before, so that no older reading is kept any more, and after, so
     /// that whoever found something here until now is noticed.
     pub(crate) fn revoke(&self, ids: &[AccountId]) {
         self.change(|| {
             for id in ids {
                 self.accounts.remove(id);
+                if *id == API_KEYS {
+                    self.keys.clear();
+                }
             }
         });
     }
@@ -161,6 +182,7 @@ impl Cache {
     pub(crate) fn revoke_all(&self) {
         self.change(|| {
             self.accounts.clear();
+            self.keys.clear();
             self.sessions.clear();
         });
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::service::Accounts;
+use crate::store::API_KEYS;
 use crate::{Account, AccountId, StoreError};
 
 impl Accounts {
@@ -25,6 +26,7 @@ impl Accounts {
             let mut seen = HashSet::new();
             ids.retain(|id| seen.insert(*id));
             cache.revoke(&ids);
+            ids.retain(|id| *id != API_KEYS);
         }
         let mut accounts: HashMap<AccountId, Account> = if ids.is_empty() {
             HashMap::new()

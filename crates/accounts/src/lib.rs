@@ -34,6 +34,7 @@
 //! ```
 mod account;
 mod admission;
+mod api_key;
 mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -41,6 +42,8 @@ mod error;
 mod fields;
 mod follow;
 mod hashing;
+mod key_cache;
+mod key_store;
 mod login;
 mod manage;
 pub mod memory;
@@ -52,6 +55,7 @@ mod throttle;
 mod token;
 
 pub use account::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, fold_case};
+pub use api_key::{ApiKey, ApiKeyId, KeyHash, MadeKey, NewApiKey, WhichKey, looks_like_api_key};
 pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, StoreError};
 pub use service::{Accounts, Admission, Caller, Device, Draft, Refreshed, Settings, SignedIn, TokenPair};
 pub use token::{SecretKey, SecretTooShort};

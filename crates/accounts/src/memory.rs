@@ -1,5 +1,7 @@
 //! A store that forgets at exit: for tests and for trying things out. **It keeps every promise of [`AccountStore`] but durability.**
 
+mod keys;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::store::{AccountStore, AuditEntry, CredentialSession, Live, Ordering, Page, PageQuery, Rotation};
-use crate::{Account, AccountId, Changes, NewAccount, PasswordHash, StoreError, fold_case};
+use crate::{Account, AccountId, ApiKey, Changes, NewAccount, PasswordHash, StoreError, fold_case};
 
 const CHANGES_MAX: usize = 10_000;
 const SESSIONS_MAX: usize = 1_000;
@@ -26,6 +28,7 @@ struct State {
     last_id: i64,
     sessions: HashMap<String, CredentialSession>,
     audit: Vec<AuditEntry>,
+    keys: Vec<ApiKey>,
     last_change: i64,
     /// The newest change of each account; the erased ones stay, so that nobody misses them.
     changes: HashMap<AccountId, i64>,

@@ -125,6 +125,8 @@ impl fmt::Debug for Draft {
 ///   whatever it caused, [`still_admits`](Self::still_admits).
 /// - Accounts: [`create`](Self::create), [`update`](Self::update), [`set_password`](Self::set_password),
 ///   [`delete`](Self::delete), [`sessions`](Self::sessions).
+/// - API keys: [`make_key`](Self::make_key), [`keys`](Self::keys), [`revoke_key`](Self::revoke_key),
+///   [`authenticate_key`](Self::authenticate_key).
 /// - Now and then: [`follow_changes`](Self::follow_changes), [`tidy`](Self::tidy).
 ///
 /// What takes rights away goes to the store first, then out of the caches, and no older reading comes back into them: who
@@ -184,12 +186,17 @@ impl Accounts {
         self.inner.cache.epoch() == as_of
     }
 
-    /// Drops throttle counters, expired sessions and cache entries that no longer matter. Call it each minute.
+    /// Drops throttle counters, expired sessions and cache entries that no longer matter, and notes which API keys were used. Call it
+    /// each minute.
     pub async fn tidy(&self, now: Timestamp) -> Result<(), crate::StoreError> {
         const PRUNED_AT_ONCE: u32 = 1_000;
         const ROUNDS_MAX: u32 = 100;
         self.inner.throttle.tidy(now);
         self.inner.cache.tidy(now);
+        let used = self.inner.cache.keys().take_used(now);
+        if !used.is_empty() {
+            self.inner.store.note_api_keys_used(&used, now).await?;
+        }
         for _ in 0..ROUNDS_MAX {
             if self.inner.store.prune_sessions(now, PRUNED_AT_ONCE).await? < u64::from(PRUNED_AT_ONCE) {
                 break;

@@ -3,7 +3,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use crate::key_store::ApiKeyStore;
 use crate::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, StoreError};
+
+/// Stands for the API keys in the list of changes: no account has this number.
+pub const API_KEYS: AccountId = AccountId(0);
 
 /// A login's credentials: what its tokens stand on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +117,7 @@ pub struct AuditEntry {
 
 /// What the service asks of a store.
 #[async_trait]
-pub trait AccountStore: Send + Sync + 'static {
+pub trait AccountStore: ApiKeyStore {
     /// The account of this number.
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
     /// The accounts of these numbers, in any order; unknown ones are left out. Up to 10,000 a call.
@@ -190,6 +194,6 @@ pub trait AccountStore: Send + Sync + 'static {
     async fn newest_change(&self) -> Result<i64, StoreError>;
     /// Whose accounts or sessions changed after change number `after`, with the number up to which this answer goes; at most 10,000
     /// entries. A change is an account that was made, changed or erased, or a session that ended (a foreign token's too); opening and
-    /// rotating are none.
+    /// rotating are none. An API key that was revoked is a change of [`API_KEYS`].
     async fn changes_after(&self, after: i64) -> Result<(i64, Vec<AccountId>), StoreError>;
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Failure, serve, user};
+use crate::command::{Failure, key, serve, user};
 use crate::settings::Flags;
 
 const EXAMPLES: &str = "\
@@ -14,6 +14,7 @@ Examples:
   presently --listen 0.0.0.0:8000 --cors-origins http://localhost:5173
   presently user create alice --email alice@example.com
   presently user list
+  presently key create billing                  an API key for the back end of an application
 
 Every flag of serve is also an environment variable (shown in brackets) and a key of the file given with --config;
 flags win over variables, variables over the file.";
@@ -38,6 +39,9 @@ enum Command {
     /// Make and list accounts, set passwords; works while a server runs
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Make, list and revoke the API keys of applications; works while a server runs
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -48,6 +52,7 @@ pub fn run() -> ExitCode {
         None => serve::run(cli.flags),
         Some(Command::Serve(flags)) => serve::run(*flags),
         Some(Command::User(command)) => user::run(command),
+        Some(Command::Key(command)) => key::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

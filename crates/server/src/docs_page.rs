@@ -33,7 +33,8 @@ pub(crate) fn render(api: &OpenApi) -> String {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>Presently API</title><style>{STYLE}</style></head><body>\
          <h1>Presently API</h1><p>{}</p><p>For programs: <a href=\"/api/openapi.json\">openapi.json</a>. \
-         Calls marked <em>token</em> want <code>Authorization: Bearer &lt;access token&gt;</code>.</p>",
+         Calls marked <em>token</em> want <code>Authorization: Bearer &lt;access token&gt;</code>, \
+         those marked <em>API key</em> the key there or in <code>X-API-Key</code>.</p>",
         escaped(document["info"]["description"].as_str().unwrap_or_default())
     );
     for (tag, calls) in by_tag {
@@ -52,8 +53,15 @@ pub(crate) fn render(api: &OpenApi) -> String {
 
 fn call_section(page: &mut String, path: &str, method: &str, call: &Json) {
     let _ = write!(page, "<section><h3>");
-    if call["security"].is_array() {
-        page.push_str("<span class=\"lock\">token</span>");
+    if let Some(ways) = call["security"].as_array() {
+        let by_key = ways.iter().any(|way| way.get("api_key").is_some());
+        let by_token = ways.iter().any(|way| way.get("token").is_some());
+        let lock = match (by_token, by_key) {
+            (true, true) => "token or API key",
+            (_, true) => "API key",
+            _ => "token",
+        };
+        let _ = write!(page, "<span class=\"lock\">{lock}</span>");
     }
     let _ = write!(
         page,

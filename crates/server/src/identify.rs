@@ -10,10 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use presently::{Activity, Beat};
 use presently_accounts::store::AuditEntry;
-use presently_accounts::{AccountId, AccountStatus, Caller};
+use presently_accounts::{AccountId, AccountStatus, ApiKey, Caller, looks_like_api_key};
 
 use crate::app::App;
 use crate::extract::Params;
@@ -23,6 +23,7 @@ use crate::problem::Problem;
 pub(crate) const EVENTS: &str = "/api/presence/events";
 /// The socket's path.
 pub(crate) const SOCKET: &str = "/api/presence/ws";
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How often somebody whose rights changed in the middle of their request is looked at again.
 const LOOKS_MAX: usize = 4;
 
@@ -35,6 +36,8 @@ pub(crate) enum Identity {
     Refused(Problem),
     /// A good token; the account may still be suspended.
     Known(Arc<Caller>),
+    /// The back end of an application, by its key. Its requests are nobody's evidence.
+    Application(Arc<ApiKey>),
 }
 
 /// Which requests prove life: all but the heartbeat (its handler knows which session it names) and those that only look at
@@ -74,20 +77,43 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// The text of a token or an API key, wherever it stands.
+pub(crate) fn credential(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).or_else(|| headers.get(&X_API_KEY)?.to_str().ok())
+}
+
 /// Who calls.
 pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Identity {
-    match bearer(headers) {
-        Some(token) => by_text(app, token).await,
-        None => Identity::Nobody,
+    match (bearer(headers), headers.get(&X_API_KEY)) {
+        (Some(text), _) => by_text(app, text).await,
+        (None, Some(key)) => by_key(app, key.to_str().unwrap_or_default()).await,
+        (None, None) => Identity::Nobody,
     }
 }
 
 /// Whose credentials this text is.
 pub(crate) async fn by_text(app: &App, credential: &str) -> Identity {
+    if looks_like_api_key(credential) {
+        return by_key(app, credential).await;
+    }
     match authenticate(app, credential).await {
         Ok(caller) => Identity::Known(Arc::new(caller)),
         Err(problem) => Identity::Refused(problem),
     }
+}
+
+async fn by_key(app: &App, key: &str) -> Identity {
+    match app.accounts().authenticate_key(key).await {
+        Ok(key) => Identity::Application(key),
+        Err(error) => Identity::Refused(error.into()),
+    }
+}
+
+/// The application that calls, and the moment as of which its key was good.
+pub(crate) async fn application(app: &App, headers: &HeaderMap) -> Result<(Arc<ApiKey>, u64), Problem> {
+    let as_of = app.accounts().as_of();
+    let identity = identify(app, headers).await;
+    application_of(Some(&identity)).map(|key| (key.clone(), as_of))
 }
 
 /// Whose token this is: from memory when it can be.
@@ -102,7 +128,12 @@ pub(crate) async fn authenticate(app: &App, token: &str) -> Result<Caller, Probl
 
 /// The caller of the heartbeat's hot path, who must be active.
 pub(crate) async fn active_caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let token = bearer(headers).ok_or_else(Problem::not_authenticated)?;
+    let token = match bearer(headers).filter(|text| !looks_like_api_key(text)) {
+        Some(token) => token,
+        None => {
+            return Err(known(Some(&identify(app, headers).await)).err().unwrap_or_else(Problem::not_authenticated));
+        }
+    };
     let caller = authenticate(app, token).await?;
     must_be_active(&caller)?;
     Ok(caller)
@@ -156,9 +187,23 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
 fn known(identity: Option<&Identity>) -> Result<&Arc<Caller>, Problem> {
     match identity {
         Some(Identity::Known(caller)) => Ok(caller),
+        Some(Identity::Application(_)) => Err(denied("This call needs a signed-in user; it takes no API key.")),
         Some(Identity::Refused(problem)) => Err(problem.clone()),
         Some(Identity::Nobody) | None => Err(Problem::not_authenticated()),
     }
+}
+
+fn application_of(identity: Option<&Identity>) -> Result<&Arc<ApiKey>, Problem> {
+    match identity {
+        Some(Identity::Application(key)) => Ok(key),
+        Some(Identity::Known(_)) => Err(denied("This call takes an API key only: see presently key create.")),
+        Some(Identity::Refused(problem)) => Err(problem.clone()),
+        Some(Identity::Nobody) | None => Err(Problem::not_authenticated()),
+    }
+}
+
+fn denied(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
 }
 
 /// Before routes for whoever has a good token, suspended or not (logout).
@@ -175,6 +220,14 @@ pub(crate) async fn require_active(request: Request, next: Next) -> Response {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Before routes for signed-in users whose account is active, and for applications.
+pub(crate) async fn require_caller(request: Request, next: Next) -> Response {
+    if let Some(Identity::Application(_)) = request.extensions().get() {
+        return next.run(request).await;
+    }
+    require_active(request, next).await
 }
 
 /// Before the socket's route: as [`require_active`], but who asks for a socket may also say later who they are.
@@ -198,7 +251,7 @@ pub(crate) async fn require_admin(request: Request, next: Next) -> Response {
     }
 }
 
-/// The caller of a route behind one of the `require_…` layers.
+/// The caller of a route behind one of the `require_…` layers, a signed-in user.
 #[derive(Clone, Debug)]
 pub(crate) struct By(pub(crate) Arc<Caller>);
 
@@ -226,6 +279,18 @@ impl<S: Sync> FromRequestParts<S> for By {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         known(parts.extensions.get()).cloned().map(Self)
+    }
+}
+
+/// It is an application that calls a route behind [`require_caller`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByApplication;
+
+impl<S: Sync> FromRequestParts<S> for ByApplication {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        application_of(parts.extensions.get()).map(|_| Self)
     }
 }
 

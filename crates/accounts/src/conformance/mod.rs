@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod changes;
+pub mod keys;
 pub mod pages;
 pub mod sessions;
 
@@ -66,6 +67,15 @@ macro_rules! __account_store_cases {
             changes::a_session_that_ends_is_a_change
             changes::what_did_not_happen_is_no_change
             changes::changes_can_be_followed_beyond_one_answer
+            keys::a_key_comes_back_as_it_was_made
+            keys::a_key_is_found_by_its_whole_hash_only
+            keys::a_name_is_unique_among_the_keys_that_live
+            keys::a_key_is_revoked_once_by_name_or_number_and_stays_known
+            keys::of_two_keys_with_one_name_the_living_one_is_revoked
+            keys::living_keys_are_listed_first_and_newest_first
+            keys::a_revoked_key_is_a_change_and_nothing_else_about_keys_is
+            keys::a_key_and_its_line_come_together
+            keys::use_is_noted_of_the_keys_named
             audit::the_log_comes_newest_first_in_pages
             audit::a_change_and_its_line_come_together
             audit::what_failed_leaves_no_line

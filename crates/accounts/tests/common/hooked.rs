@@ -6,8 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use presently_accounts::memory::MemoryStore;
-use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
-use presently_accounts::{Account, AccountId, Changes, NewAccount, PasswordHash, StoreError};
+use presently_accounts::store::{AccountStore, ApiKeyStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
+use presently_accounts::{
+    Account, AccountId, ApiKey, ApiKeyId, Changes, KeyHash, NewAccount, NewApiKey, PasswordHash, StoreError, WhichKey,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -37,6 +39,35 @@ impl Hooked {
         let answer = call.await;
         (self.hook)(Call::After(name), self.store.clone()).await?;
         answer
+    }
+}
+
+#[async_trait]
+impl ApiKeyStore for Hooked {
+    async fn insert_api_key(
+        &self,
+        key: &NewApiKey,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        self.around("insert_api_key", self.store.insert_api_key(key, now, audit)).await
+    }
+    async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.around("api_keys", self.store.api_keys()).await
+    }
+    async fn api_key(&self, hash: &KeyHash) -> Result<Option<ApiKey>, StoreError> {
+        self.around("api_key", self.store.api_key(hash)).await
+    }
+    async fn revoke_api_key(
+        &self,
+        which: &WhichKey,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        self.around("revoke_api_key", self.store.revoke_api_key(which, now, audit)).await
+    }
+    async fn note_api_keys_used(&self, ids: &[ApiKeyId], at: Timestamp) -> Result<(), StoreError> {
+        self.around("note_api_keys_used", self.store.note_api_keys_used(ids, at)).await
     }
 }
 

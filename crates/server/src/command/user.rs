@@ -123,14 +123,14 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
 }
 
 /// The accounts in the database, without a server.
-struct Office {
+pub(super) struct Office {
     stores: SqliteStores,
-    accounts: Accounts,
-    now: Timestamp,
+    pub(super) accounts: Accounts,
+    pub(super) now: Timestamp,
 }
 
 impl Office {
-    async fn open(flags: &DatabaseFlags) -> Result<Self, Failure> {
+    pub(super) async fn open(flags: &DatabaseFlags) -> Result<Self, Failure> {
         let path = sqlite_path(&Settings::database_url(flags)?)?;
         let stores = SqliteStores::open(&path, presently_sql::OpenOptions::default())
             .await
@@ -144,7 +144,7 @@ impl Office {
         Ok(Self { accounts: Accounts::new(store, settings), stores, now })
     }
 
-    fn audit(&self, action: &str, account: Option<&Account>, detail: &str) -> AuditEntry {
+    pub(super) fn audit(&self, action: &str, account: Option<&Account>, detail: &str) -> AuditEntry {
         AuditEntry {
             actor: None,
             action: action.to_owned(),
@@ -160,12 +160,12 @@ impl Office {
         found.ok_or_else(|| Failure::Failed(format!("there is no user {name:?}; see presently user list")))
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.stores.close().await;
     }
 }
 
-fn refused(error: ServiceError) -> Failure {
+pub(super) fn refused(error: ServiceError) -> Failure {
     Failure::Failed(match error {
         ServiceError::Invalid(fields) => {
             let sentences = fields.iter().map(|(field, texts)| format!("{field}: {}", texts.join(" ")));
@@ -267,7 +267,7 @@ fn json_line(account: &Account) -> String {
     format!("{line}\n")
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+pub(super) fn say(text: &str) -> Result<(), Failure> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))
 }
 

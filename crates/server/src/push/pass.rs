@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presently::{Activity, Viewer};
-use presently_accounts::{AccountStatus, Caller};
+use presently_accounts::{AccountStatus, ApiKey, AuthError, Caller};
 
 use super::viewer;
 use crate::app::App;
@@ -31,6 +31,77 @@ pub(crate) enum Ended {
     Unknown,
     /// The server stops.
     Stopping,
+}
+
+/// On whose credentials an event stream stands.
+pub(crate) enum Holder {
+    /// A signed-in user's.
+    User(Pass),
+    /// An application's.
+    Application(KeyPass),
+}
+
+impl Holder {
+    /// Through whose eyes the stream looks.
+    pub(crate) fn viewer(&self) -> Viewer {
+        match self {
+            Self::User(pass) => pass.viewer(),
+            Self::Application(_) => Viewer::Anybody,
+        }
+    }
+
+    /// In whose name the stream counts towards the limit of each.
+    pub(crate) fn name(&self) -> Arc<str> {
+        match self {
+            Self::User(pass) => Arc::clone(&pass.caller.user),
+            Self::Application(pass) => format!("app-{}", pass.key.id).into(),
+        }
+    }
+
+    /// How long the credentials last.
+    pub(crate) fn expires_in(&self, app: &App) -> Duration {
+        match self {
+            Self::User(pass) => pass.expires_in(app),
+            Self::Application(_) => Duration::MAX,
+        }
+    }
+
+    /// Whether they still admit.
+    pub(crate) async fn check(&mut self, app: &App) -> Result<(), Ended> {
+        match self {
+            Self::User(pass) => pass.check(app).await,
+            Self::Application(pass) => pass.check(app).await,
+        }
+    }
+}
+
+/// An API key that a stream stands on.
+pub(crate) struct KeyPass {
+    credential: Box<str>,
+    key: Arc<ApiKey>,
+    as_of: u64,
+}
+
+impl KeyPass {
+    /// A key that was good after `as_of`.
+    pub(crate) fn new(credential: &str, key: Arc<ApiKey>, as_of: u64) -> Self {
+        Self { credential: credential.into(), key, as_of }
+    }
+
+    async fn check(&mut self, app: &App) -> Result<(), Ended> {
+        if app.accounts().still_admits(self.as_of) {
+            return Ok(());
+        }
+        let as_of = app.accounts().as_of();
+        match app.accounts().authenticate_key(&self.credential).await {
+            Ok(_) => {
+                self.as_of = as_of;
+                Ok(())
+            }
+            Err(AuthError::Store(_)) => Err(Ended::Unknown),
+            Err(_) => Err(Ended::Revoked),
+        }
+    }
 }
 
 /// On whose credentials a connection stands.

@@ -150,6 +150,9 @@ async fn admit(app: &App, token: &str) -> Result<Pass, Problem> {
     match identify::by_text(app, token).await {
         Identity::Nobody => Err(Problem::not_authenticated()),
         Identity::Refused(problem) => Err(problem),
+        // A socket is a session of somebody.
+        Identity::Application(_) => Err(Problem::permission_denied()
+            .with_detail("A socket is a session of a user; applications use events, query and touch.")),
         Identity::Known(caller) if caller.admission.status != AccountStatus::Active => {
             Err(Problem::account_not_active())
         }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::Signal;
 use super::crowd::Place;
-use super::pass::{Ended, Pass};
+use super::pass::{Ended, Holder};
 use crate::app::App;
 use crate::wire::convert;
 
@@ -28,7 +28,7 @@ const WRITE_BYTES: usize = 8 * 1024;
 /// Everything that one stream is.
 pub(crate) struct Events {
     pub(crate) app: App,
-    pub(crate) pass: Pass,
+    pub(crate) holder: Holder,
     pub(crate) watcher: Watcher,
     signal: watch::Receiver<Signal>,
     _place: Place,
@@ -48,13 +48,13 @@ struct Unsent {
 }
 
 impl Events {
-    pub(crate) fn new(app: App, pass: Pass, watcher: Watcher, place: Place, begun: Begun) -> Self {
+    pub(crate) fn new(app: App, holder: Holder, watcher: Watcher, place: Place, begun: Begun) -> Self {
         let signal = app.push().signal();
         // Whoever loses the connection comes back after a while of their own: not all of them at once.
         let retry = 1_000 + getrandom::u32().unwrap_or_default() % 2_000;
         let mut events = Self {
             app,
-            pass,
+            holder,
             watcher,
             signal,
             _place: place,
@@ -101,7 +101,7 @@ impl Events {
             }
             // 3. What comes: a transition, a change of rights, or the time for a sign of life.
             let app = &self.app;
-            let patience = KEEP_ALIVE.min(self.pass.expires_in(app));
+            let patience = KEEP_ALIVE.min(self.holder.expires_in(app));
             let keep_alive = self.keep_alive.get_or_insert_with(|| app.clock().sleep(patience));
             tokio::select! {
                 changed = self.signal.changed() => {
@@ -130,7 +130,7 @@ impl Events {
         if self.signal.borrow().closing {
             return Err(Ended::Stopping);
         }
-        self.pass.check(&self.app).await
+        self.holder.check(&self.app).await
     }
 
     fn unsent(&self, presences: Vec<Presence>) -> Unsent {

@@ -4,18 +4,20 @@ mod accounts;
 mod acts;
 mod auth;
 pub(crate) mod heartbeat;
+mod keys;
 mod online;
 mod operations;
 mod presence;
 mod profile;
 mod sessions;
 mod status;
+mod touch;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::{HeaderName, Method, StatusCode, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
@@ -63,6 +65,11 @@ fn active() -> Vec<Documented> {
     .collect()
 }
 
+/// Routes for signed-in users and for applications.
+fn caller() -> Vec<Documented> {
+    [routes!(touch::touch)].into_iter().chain(presence::caller()).collect()
+}
+
 /// Routes for admins.
 fn admin() -> Vec<Documented> {
     vec![
@@ -75,6 +82,8 @@ fn admin() -> Vec<Documented> {
         routes!(acts::ban),
         routes!(acts::activate),
         routes!(acts::approve),
+        routes!(keys::list, keys::create),
+        routes!(keys::revoke),
     ]
     .into_iter()
     .chain(presence::admin())
@@ -105,6 +114,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(plain(open()))
         .merge(plain(token()).layer(from_fn(identify::require_token)))
         .merge(plain(active()).layer(from_fn(identify::require_active)))
+        .merge(plain(caller()).layer(from_fn(identify::require_caller)))
         .merge(plain(admin()).layer(from_fn(identify::require_admin)))
         .merge(plain(presence::socket()).layer(from_fn(identify::require_active_or_upgrade)))
         .fallback(async || Problem::not_found())
@@ -126,7 +136,7 @@ pub(crate) fn openapi() -> OpenApi {
              Every path works with and without its trailing slash. Errors are application/problem+json (RFC 9457).",
         ))
         .build();
-    let mut api = [open(), token(), active(), admin(), presence::socket()]
+    let mut api = [open(), token(), active(), caller(), admin(), presence::socket()]
         .into_iter()
         .flatten()
         .fold(OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build()), OpenApiRouter::routes)
@@ -139,9 +149,15 @@ pub(crate) fn openapi() -> OpenApi {
         .collect();
     api.paths.paths.extend(others);
     describe_answers(&mut api);
-    api.components.get_or_insert_default().add_security_scheme(
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(
         "token",
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build()),
+    );
+    components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
+    components.add_security_scheme(
+        "api_key_bearer",
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("API key").build()),
     );
     api
 }

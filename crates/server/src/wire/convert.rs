@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use presently::store::TransitionRow;
 use presently::{Presence, Status};
-use presently_accounts::{Account, TokenPair};
+use presently_accounts::{Account, ApiKey, TokenPair};
 
-use super::{ListedUser, Moment, OnlineStatusBody, OnlineUser, PresenceBody, Tokens, TransitionBody, User};
+use super::{KeyBody, ListedUser, Moment, OnlineStatusBody, OnlineUser, PresenceBody, Tokens, TransitionBody, User};
 
 /// RFC 3339 in UTC with `Z` and microseconds.
 pub(crate) fn time(moment: presently::Timestamp) -> String {
@@ -111,6 +111,18 @@ pub(crate) fn online_status(account: Account, presence: &Presence) -> OnlineStat
         online_status: presence.status.as_str(),
         last_seen: presence.last_seen.map(time),
         is_online: presence.status == Status::Online,
+    }
+}
+
+/// A key, as far as it can be shown.
+pub(crate) fn key(key: ApiKey) -> KeyBody {
+    KeyBody {
+        id: key.id.0,
+        name: key.name,
+        prefix: key.prefix,
+        created_at: jiff_time(key.created_at),
+        last_used_at: key.last_used_at.map(jiff_time),
+        revoked_at: key.revoked_at.map(jiff_time),
     }
 }
 

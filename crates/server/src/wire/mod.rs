@@ -2,12 +2,15 @@
 
 pub(crate) mod convert;
 mod frames;
+mod key;
 mod presence;
 mod requests;
 mod seen;
+mod touch;
 mod user;
 
 pub(crate) use frames::{ClientFrame, ServerFrame, USER_BYTES_MAX, user_ids};
+pub(crate) use key::{CreateKey, KeyBody, Keys, MadeKeyBody};
 pub(crate) use presence::{
     HeartbeatBody, OnlineStatusBody, OnlineUser, OnlineUsers, OwnStatus, SessionBody, Sessions, StatusSet,
 };
@@ -19,4 +22,5 @@ pub(crate) use seen::{
     AccountState, CountsBody, ExplanationBody, History, Moment, OnlinePage, OverrideBody, OwnPresence, PresenceBody,
     Presences, TicketBody, TransitionBody,
 };
+pub(crate) use touch::{NotTaken, Touch, TouchBody, Touched};
 pub(crate) use user::{AllUsers, ListedUser, Message, SignedInBody, Tokens, User, UsersPage};

@@ -373,7 +373,7 @@ async fn end_session(connection: &mut SqliteConnection, session: CredentialSessi
     Ok(())
 }
 
-async fn log(connection: &mut SqliteConnection, entry: Option<AuditEntry>) -> Result<(), Failure> {
+pub(super) async fn log(connection: &mut SqliteConnection, entry: Option<AuditEntry>) -> Result<(), Failure> {
     const SQL: &str = "INSERT INTO audit_log (actor, action, target, detail, at) VALUES (?, ?, ?, ?, ?)";
     if let Some(entry) = entry {
         sqlx::query(SQL)
@@ -450,10 +450,10 @@ fn audit_row(row: &SqliteRow) -> Result<(i64, AuditEntry), Failure> {
     Ok((row.try_get(0)?, entry))
 }
 
-fn time(row: &SqliteRow, column: usize) -> Result<Timestamp, Failure> {
+pub(super) fn time(row: &SqliteRow, column: usize) -> Result<Timestamp, Failure> {
     known_moment(row.try_get(column)?)
 }
 
-fn known_moment(micros: i64) -> Result<Timestamp, Failure> {
+pub(super) fn known_moment(micros: i64) -> Result<Timestamp, Failure> {
     moment(micros).ok_or_else(|| Failure::nonsense(format_args!("no such time: {micros}")))
 }

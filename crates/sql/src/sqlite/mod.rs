@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failure;
+mod keys;
 mod ladder;
 mod load;
 mod open;

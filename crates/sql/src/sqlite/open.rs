@@ -12,8 +12,11 @@ use tokio::time::Instant;
 use super::failure::{code, primary_code, sentence};
 
 /// Each brings a database from the version of its place to the next. **What was released never changes: a new step is a new file.**
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/sqlite/0001_first.sql"), include_str!("../../migrations/sqlite/0002_veils.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_veils.sql"),
+    include_str!("../../migrations/sqlite/0003_api_keys.sql"),
+];
 /// `PRAGMA application_id` of a Presently database: "PRSN".
 const APPLICATION_ID: i64 = 0x5052_534e;
 /// How often a lock is tried that SQLite does not wait for.

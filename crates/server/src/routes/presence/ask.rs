@@ -17,7 +17,7 @@ const LIMIT_MAX: usize = 1000;
 
 /// The presence of one user. Whom nobody ever heard of is offline.
 #[utoipa::path(
-    get, path = "/api/presence/{user_id}", tag = "presence", security(("token" = [])),
+    get, path = "/api/presence/{user_id}", tag = "presence", security(("token" = []), ("api_key" = [])),
     params(("user_id" = String, Path, description = "1 to 128 bytes")),
     responses(
         (status = 200, body = PresenceBody),
@@ -36,7 +36,7 @@ pub(crate) async fn presence(
 
 /// The presences of up to 10,000 users, in the order asked.
 #[utoipa::path(
-    post, path = "/api/presence/query", tag = "presence", security(("token" = [])), request_body = Query,
+    post, path = "/api/presence/query", tag = "presence", security(("token" = []), ("api_key" = [])), request_body = Query,
     responses(
         (status = 200, body = Presences),
         (status = 400, description = "`too_many_users`, `invalid_field`", body = ProblemBody<'static>),
@@ -64,7 +64,7 @@ pub(crate) async fn query(
 ///
 /// A cursor says where the page before ended; somebody heard in between moves to the front and is found there.
 #[utoipa::path(
-    get, path = "/api/presence/online", tag = "presence", security(("token" = [])),
+    get, path = "/api/presence/online", tag = "presence", security(("token" = []), ("api_key" = [])),
     params(
         ("limit" = Option<usize>, Query, description = "1 to 1000, default 1000"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
@@ -105,7 +105,7 @@ pub(crate) async fn online(
 
 /// How many are online and away, and how many sessions they have.
 #[utoipa::path(
-    get, path = "/api/presence/count", tag = "presence", security(("token" = [])),
+    get, path = "/api/presence/count", tag = "presence", security(("token" = []), ("api_key" = [])),
     responses((status = 200, body = CountsBody), (status = 401, body = ProblemBody<'static>))
 )]
 pub(crate) async fn count(State(app): State<App>, Eyes(viewer): Eyes) -> axum::Json<CountsBody> {

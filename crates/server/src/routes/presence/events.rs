@@ -8,9 +8,9 @@ use presently::{Position, UserId, Watcher};
 
 use crate::app::App;
 use crate::extract::Params;
-use crate::identify::{self, By};
+use crate::identify::{self, Identity};
 use crate::problem::{Problem, ProblemBody};
-use crate::push::pass::Pass;
+use crate::push::pass::{Holder, KeyPass, Pass};
 use crate::push::stream::{Begun, Events};
 use crate::wire::user_ids;
 
@@ -22,7 +22,7 @@ static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-bufferin
 /// Every event has an `id`; whoever comes back with it (`Last-Event-ID`, with the same `users`) gets exactly what they missed, or
 /// a new snapshot. Ends when the credentials do.
 #[utoipa::path(
-    get, path = "/api/presence/events", tag = "presence", security(("token" = [])),
+    get, path = "/api/presence/events", tag = "presence", security(("token" = []), ("api_key" = [])),
     params(
         ("users" = Option<String>, Query, description = "Up to 10,000 names, separated by commas; admins may leave it out and get everybody"),
         ("ticket" = Option<String>, Query, description = "In the place of `Authorization`: from `POST /api/presence/tickets`"),
@@ -41,17 +41,26 @@ static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-bufferin
 )]
 pub(crate) async fn events(
     State(app): State<App>,
-    By(caller): By,
+    axum::Extension(identity): axum::Extension<Identity>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
     let users = users(&params)?;
-    let pass = Pass::new(identify::bearer(&headers).ok_or_else(Problem::not_authenticated)?, caller);
+    let credential = identify::credential(&headers).ok_or_else(Problem::not_authenticated)?;
+    let holder = match identity {
+        Identity::Known(caller) => Holder::User(Pass::new(credential, caller)),
+        Identity::Application(_) => {
+            let (key, as_of) = identify::application(&app, &headers).await?;
+            Holder::Application(KeyPass::new(credential, key, as_of))
+        }
+        Identity::Refused(problem) => return Err(problem),
+        Identity::Nobody => return Err(Problem::not_authenticated()),
+    };
     let mut place = app.push().crowd.enter()?;
-    place.belongs_to(&pass.caller.user)?;
-    let mut watcher = app.presently().watcher(pass.viewer());
+    place.belongs_to(&holder.name())?;
+    let mut watcher = app.presently().watcher(holder.viewer());
     let begun = begin(&mut watcher, users.as_deref(), last_event_id(&headers, &params)).await?;
-    let mut response = Response::new(Events::new(app, pass, watcher, place, begun).into_body());
+    let mut response = Response::new(Events::new(app, holder, watcher, place, begun).into_body());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(X_ACCEL_BUFFERING.clone(), HeaderValue::from_static("no"));

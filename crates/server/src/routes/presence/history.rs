@@ -19,7 +19,7 @@ const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// The transitions of a user with `from` <= `at` < `to`, and how long they were online.
 #[utoipa::path(
-    get, path = "/api/presence/{user_id}/history", tag = "presence", security(("token" = [])),
+    get, path = "/api/presence/{user_id}/history", tag = "presence", security(("token" = []), ("api_key" = [])),
     params(
         ("user_id" = String, Path, description = "1 to 128 bytes"),
         ("from" = Option<String>, Query, description = "RFC 3339; default: a day before `to`"),

@@ -14,17 +14,21 @@ use presently::Viewer;
 use utoipa_axum::routes;
 
 use super::Documented;
-use crate::identify::By;
+use crate::identify::{By, Identity};
 use crate::problem::Problem;
 use crate::push::viewer;
 
 /// Routes for signed-in users.
 pub(super) fn active() -> Vec<Documented> {
+    vec![routes!(me::me, me::set_me)]
+}
+
+/// Routes for signed-in users and for applications.
+pub(super) fn caller() -> Vec<Documented> {
     vec![
         routes!(ask::query),
         routes!(ask::online),
         routes!(ask::count),
-        routes!(me::me, me::set_me),
         routes!(tickets::tickets),
         routes!(events::events),
         routes!(ask::presence),
@@ -50,6 +54,9 @@ impl<S: Sync> FromRequestParts<S> for Eyes {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(Identity::Application(_)) = parts.extensions.get() {
+            return Ok(Self(Viewer::Anybody));
+        }
         let By(caller) = By::from_request_parts(parts, state).await?;
         Ok(Self(viewer(&caller)))
     }

@@ -12,7 +12,7 @@ use crate::wire::TicketBody;
 
 /// Makes a ticket: for 30 seconds and one use it stands for the caller's credentials, as `?ticket=` of `events` and `ws`.
 #[utoipa::path(
-    post, path = "/api/presence/tickets", tag = "presence", security(("token" = [])),
+    post, path = "/api/presence/tickets", tag = "presence", security(("token" = []), ("api_key" = [])),
     responses(
         (status = 200, body = TicketBody),
         (status = 401, body = ProblemBody<'static>),
@@ -24,7 +24,7 @@ pub(crate) async fn tickets(
     headers: HeaderMap,
     Json(_): Json<Nothing>,
 ) -> Result<axum::Json<TicketBody>, Problem> {
-    let credential = identify::bearer(&headers).ok_or_else(Problem::not_authenticated)?;
+    let credential = identify::credential(&headers).ok_or_else(Problem::not_authenticated)?;
     let ticket = app.push().tickets.make(credential, app.clock().now().tick)?;
     Ok(axum::Json(TicketBody { ticket, expires_in: GOOD_FOR.as_secs() }))
 }
