@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Failure, key, serve, user};
+use crate::command::{Failure, key, serve, user, verify};
 use crate::settings::Flags;
 
 const EXAMPLES: &str = "\
@@ -42,6 +42,8 @@ enum Command {
     /// Make, list and revoke the API keys of applications; works while a server runs
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Check a running server from outside, through whatever stands before it
+    Verify(verify::Verify),
 }
 
 /// Runs the program with the arguments of the process.
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(flags)) => serve::run(*flags),
         Some(Command::User(command)) => user::run(command),
         Some(Command::Key(command)) => key::run(command),
+        Some(Command::Verify(verify)) => verify.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

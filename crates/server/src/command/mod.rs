@@ -3,6 +3,7 @@
 pub(crate) mod key;
 pub(crate) mod serve;
 pub(crate) mod user;
+pub(crate) mod verify;
 
 use crate::app::StartError;
 use crate::settings::BadSettings;

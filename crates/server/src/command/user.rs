@@ -271,18 +271,33 @@ pub(super) fn say(text: &str) -> Result<(), Failure> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Failed(format!("cannot write: {error}")))
 }
 
-/// The first line of stdin, or what a person types twice.
+/// A new password: the first line of stdin, or what a person types twice.
 fn password(from_stdin: bool) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| Failure::Failed(format!("cannot read the password: {error}"));
-    if from_stdin {
-        let mut text = String::new();
-        std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_line(&mut text).map_err(failed)?;
-        return Ok(text.trim_end_matches(['\n', '\r']).to_owned());
+    let first = existing_password(from_stdin)?;
+    if from_stdin || ask("Once more: ")? == first {
+        Ok(first)
+    } else {
+        Err(Failure::Failed("the two passwords differ".to_owned()))
     }
+}
+
+/// A password that exists: the first line of stdin, or what a person types.
+pub(crate) fn existing_password(from_stdin: bool) -> Result<String, Failure> {
+    if !from_stdin {
+        return ask("Password: ");
+    }
+    let mut text = String::new();
+    std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_line(&mut text).map_err(unread)?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn ask(prompt: &str) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage("there is no terminal to ask for the password; use --password-stdin".to_owned()));
     }
-    let first = rpassword::prompt_password("Password: ").map_err(failed)?;
-    let second = rpassword::prompt_password("Once more: ").map_err(failed)?;
-    if first == second { Ok(first) } else { Err(Failure::Failed("the two passwords differ".to_owned())) }
+    rpassword::prompt_password(prompt).map_err(unread)
+}
+
+fn unread(error: std::io::Error) -> Failure {
+    Failure::Failed(format!("cannot read the password: {error}"))
 }
