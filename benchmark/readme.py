@@ -53,6 +53,8 @@ class Session:
                                      stderr=subprocess.STDOUT, text=True)
 
     def run(self, text):
+        # What streams for ever is listened to for a moment.
+        text = re.sub(r"^curl -N (.*)$", r"{ timeout 2 curl -sfN \1; [ $? -eq 124 ]; }", text, flags=re.M)
         text = text.replace("cargo run --release --", f'"{PROGRAM}"').replace("localhost:8000", f"localhost:{self.port}")
         # A group with one exit code: the first command that fails ends the block, its variables stay.
         lines = " &&\n".join(line for line in re.sub(r"\\\n", "", text).strip().split("\n"))
@@ -134,6 +136,8 @@ def main():
             if kind == "sh":
                 code, output = terminal.run(text)
                 check(text.strip().splitlines()[-1].strip()[:100], code == 0, output + printed()[-2000:])
+                if text.startswith("curl -N"):
+                    check("  begins with a snapshot", "event: snapshot" in output, output)
             elif kind == "json":
                 try:
                     told = json.loads(output)

@@ -45,9 +45,7 @@ fn replacement(head: &[u8]) -> Option<Vec<u8>> {
         status @ StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             Problem::new(status, "headers_too_large", "The headers are larger than 16,384 bytes together.")
         }
-        status @ StatusCode::URI_TOO_LONG => {
-            Problem::new(status, "uri_too_long", "The address is longer than 8,192 bytes.")
-        }
+        status @ StatusCode::URI_TOO_LONG => Problem::new(status, "uri_too_long", "The address is too long."),
         status => Problem::new(status, "invalid_request", "The request is not valid HTTP/1.1."),
     };
     let response: Response = problem.clone().into_response();

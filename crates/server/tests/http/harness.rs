@@ -66,7 +66,7 @@ impl TestServer {
         let clock = ManualClock::new();
         let prepare: Box<dyn Fn(&mut Settings) + Send + Sync> = Box::new(prepare);
         let (running, address) = run(folder.path(), &*prepare, clock.clone()).await;
-        let http = reqwest::Client::builder()
+        let http = client()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(secs(60))
             .user_agent("presently-tests/1.0")
@@ -839,4 +839,11 @@ fn unbase64url(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// A client; the TLS library wants to be told once which cryptography it has, though nothing here is encrypted.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    // Another test of this process may have told it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
 }

@@ -144,7 +144,7 @@ impl Stream {
 
 /// A client without surprises.
 pub(crate) fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    crate::harness::client().no_proxy().build().unwrap()
 }
 
 // ---- WebSockets ---------------------------------------------------------------------------------------------------------

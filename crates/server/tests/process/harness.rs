@@ -94,7 +94,7 @@ impl Place {
         command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
         change(&mut command);
         let child = command.spawn().expect("the program starts");
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
+        let http = client().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
         let mut server = Server { child, base: format!("http://{listen}"), http, out, err };
         let began = Instant::now();
         while server.http.get(format!("{}/readyz", server.base)).send().await.is_err() {
@@ -342,4 +342,11 @@ pub(crate) fn micros(time: &str) -> i64 {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
+}
+
+/// A client; the TLS library wants to be told once which cryptography it has, though nothing here is encrypted.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    // Another test of this process may have told it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
 }

@@ -48,7 +48,7 @@ async fn in_json_every_line_is_an_object() {
 async fn the_callers_request_id_is_in_the_lines_of_its_request() {
     let place = Place::new();
     let mut server = place.serve_in(("PRESENTLY_LOG", "debug"), &[]).await;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = crate::harness::client().no_proxy().build().unwrap();
     let call = http.get(format!("http://{}/no/such/path", server.address())).header("x-request-id", "find-me-1");
     assert_eq!(call.send().await.unwrap().headers()["x-request-id"], "find-me-1");
     server.stop().await;

@@ -11,3 +11,4 @@ mod refusals;
 mod settings;
 mod stop;
 mod user;
+mod verify;
