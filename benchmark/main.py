@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import live as watching
 import load
 import population
 import server as servers
@@ -27,6 +28,7 @@ FIGURES = {
     "engine": "a million users in the engine alone: memory, a heartbeat, the sweep",
     "login": "logins beside the password hash alone",
     "list": "a page of 1,000 of 10,000 users",
+    "live": "watching: latency, deliveries, snapshots, resume, memory a connection",
     "build": "cargo build --release from nothing, and after a change in one crate (only when named)",
 }
 
@@ -375,6 +377,12 @@ def list_(table, options):
         server.stop()
     finally:
         server.kill()
+
+
+# -------------------------------------------------------------------------------------------------------------- live
+
+def live(table, options):
+    watching.live(table, options, Server(PROGRAM, fresh("live"), watching.SETTINGS))
 
 
 # ------------------------------------------------------------------------------------------------------------- build
