@@ -28,7 +28,7 @@ class Socket:
             head += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
         self.raw.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
-        self.data = b""
+        self.data, self.at = b"", 0
         while b"\r\n\r\n" not in self.data:
             self.fill()
         head, self.data = self.data.split(b"\r\n\r\n", 1)
@@ -41,7 +41,7 @@ class Socket:
         more = self.raw.recv(262_144)
         if not more:
             raise Failure("a connection ended")
-        self.data += more
+        self.data, self.at = self.data[self.at:] + more, 0
 
     def send(self, message=None, opcode=1):
         """A frame with a mask of zeros, which masks nothing."""
@@ -51,15 +51,15 @@ class Socket:
         self.raw.sendall(bytes([0x80 | opcode]) + size + bytes(4) + body)
 
     def take(self, size):
-        while len(self.data) < size:
+        while len(self.data) - self.at < size:
             self.fill()
-        taken, self.data = self.data[:size], self.data[size:]
+        self.at += size
         self.received += size
-        return taken
+        return self.data[self.at - size : self.at]
 
     def message(self, kind):
         """The next message of this kind, its fragments put together."""
-        text = b""
+        parts = []
         while True:
             first, size = self.take(2)
             if size == 126:
@@ -69,14 +69,14 @@ class Socket:
             body = self.take(size)
             if first & 0x0F >= 8:
                 continue
-            text += body
+            parts.append(body)
             if first & 0x80:
-                message = json.loads(text)
+                message = json.loads(b"".join(parts))
                 if message["type"] == kind:
                     return message
                 if message["type"] == "error":
                     raise Failure(f"an error: {message}")
-                text = b""
+                parts = []
 
     def close(self):
         self.raw.close()
@@ -93,7 +93,7 @@ def ws(server, token, users=None):
 
 def sse(server, token, users):
     opened = Socket(server, f"/api/presence/events?users={','.join(users)}", token, False)
-    while b"event: snapshot" not in opened.data or not opened.data.rstrip(b" ").endswith(b"\n\n"):
+    while b"\n\n" not in opened.data.partition(b"event: snapshot")[2]:
         opened.fill()
     opened.data = b""
     return opened
