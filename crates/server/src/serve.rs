@@ -76,15 +76,14 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
             if request.headers().contains_key(UPGRADE) {
                 request.extensions_mut().insert(held.clone());
             }
-            // The connection keeps room for this future as long as it is open: on the heap it is gone with the answer's head,
-            // and an idle connection or event stream is two kilobytes smaller.
+            // In a box of its own: it is much larger than an idle connection, which would keep its place.
             Box::pin(async move { front.answer(peer, request.map(Body::new)).await })
         });
-        let connection = http.serve_connection(TokioIo::new(PlainErrors::new(stream)), service).with_upgrades();
+        let connection = http.serve_connection(TokioIo::new(PlainErrors::new(stream)), service);
+        let mut connection = Box::pin(connection.with_upgrades());
         let stopping = app.push().stopping();
         tokio::spawn(async move {
             let _seat = seat;
-            let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = stopping => {

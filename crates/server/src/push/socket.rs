@@ -1,6 +1,8 @@
 //! The life of one WebSocket. **An open socket is a session of its own**: opened, renewed by whatever is heard of it, ended at
 //! once by a goodbye, and given the grace when it drops.
 //!
+//! What a socket does now and then is in boxes, so that what waits is small.
+//!
 //! A session whose socket has gone (dropped a moment ago, or before a restart) is taken over by the next socket of its login,
 //! so that nothing of a socket that came back stays behind.
 
@@ -75,13 +77,13 @@ pub(crate) async fn run(newcomer: Newcomer, upgraded: hyper::upgrade::Upgraded) 
     };
     let pass = match pass {
         Ok(pass) => pass,
-        Err(end) => return say_goodbye(wire, end).await,
+        Err(end) => return Box::pin(say_goodbye(wire, end)).await,
     };
     let session = session_name(&app, &mut place, &pass);
     let watcher = app.presently().watcher(pass.viewer());
     let mut socket = Socket { wire, pass, session, watcher, allowance, silent: 0, ping_at: Tick(0), app };
     let end = socket.live().await;
-    socket.leave(end).await;
+    Box::pin(socket.leave(end)).await;
     // The name of the session is free only now that nothing more is done to it.
     drop(place);
 }
@@ -205,16 +207,16 @@ impl Socket {
         let interval = self.app.settings().heartbeat_interval;
         self.ping_at = self.app.clock().now().tick + interval;
         let mut timer = self.timer();
-        self.ready().await?;
+        Box::pin(self.ready()).await?;
         loop {
             // 1. Nothing goes on for one who may not be here any more.
             self.may_go_on().await?;
             tokio::select! {
                 // 2. What the client says is evidence, whatever it says; or rights changed somewhere.
-                heard = self.wire.hear() => self.hear(heard).await?,
+                heard = self.wire.hear() => Box::pin(self.hear(heard)).await?,
                 // 3. What is told of those it watches.
                 diff = self.watcher.next() => match diff {
-                    Some(diff) => self.tell(diff).await?,
+                    Some(diff) => Box::pin(self.tell(diff)).await?,
                     None => return Err(self.nothing_more()),
                 },
                 // 4. An interval is over (or the token): whoever is silent for two of them has gone.
@@ -225,7 +227,7 @@ impl Socket {
                             return Err(End::Because(Why::Silent));
                         }
                         self.ping_at = self.app.clock().now().tick + interval;
-                        self.wire.ping(&self.app, &mut self.pass).await?;
+                        Box::pin(self.wire.ping(&self.app, &mut self.pass)).await?;
                     }
                     timer = self.timer();
                 }
@@ -402,5 +404,18 @@ impl Socket {
                 say_goodbye(wire, end).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_waits_is_small() {
+        fn size<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(run) <= 2_048, "{} bytes", size(run));
     }
 }
