@@ -24,11 +24,22 @@ pub(crate) struct PlainErrors<S> {
     stream: S,
     /// What is written in the place of a refusal, from where on, and how long the refusal was.
     instead: Option<(Vec<u8>, usize, usize)>,
+    /// The last write was taken in part only: the layer above has more of it.
+    is_behind: bool,
 }
 
 impl<S> PlainErrors<S> {
     pub(crate) const fn new(stream: S) -> Self {
-        Self { stream, instead: None }
+        Self { stream, instead: None, is_behind: false }
+    }
+
+    /// The stream itself; `None` while the layer above has something that was not written.
+    pub(crate) fn into_stream(self) -> Option<S> {
+        (!self.is_behind && self.instead.is_none()).then_some(self.stream)
+    }
+
+    fn note(&mut self, written: &Poll<io::Result<usize>>, whole: usize) {
+        self.is_behind = !matches!(written, Poll::Ready(Ok(written)) if *written == whole);
     }
 }
 
@@ -72,7 +83,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PlainErrors<S> {
         if self.instead.is_none() {
             match replacement(buf) {
                 Some(instead) => self.instead = Some((instead, 0, buf.len())),
-                None => return Pin::new(&mut self.stream).poll_write(cx, buf),
+                None => {
+                    let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+                    self.note(&written, buf.len());
+                    return written;
+                }
             }
         }
         let this = &mut *self;
@@ -94,7 +109,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PlainErrors<S> {
         match bufs {
             [one] => self.poll_write(cx, one),
             _ if self.instead.is_some() => self.poll_write(cx, &[]),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            _ => {
+                let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+                self.note(&written, bufs.iter().map(|buf| buf.len()).sum());
+                written
+            }
         }
     }
 

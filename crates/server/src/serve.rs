@@ -1,9 +1,10 @@
 //! The accept loop: connections within limits, and an end within bounds.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,14 +12,16 @@ use http::Request;
 use http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::front::{Front, HEADER_BYTES_MAX};
+use crate::identify;
 use crate::plain_errors::PlainErrors;
+use crate::push::handoff::{self, Handoff};
 
 /// How long a request's head may take to arrive; also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -68,32 +71,28 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
             () = &mut stop => break,
         };
         prepare(&stream);
-        // 3. Each connection is a task; its seat is free when it ends, or when the socket that it became ends.
+        // 3. Each connection is a task; its seat is free when it ends, or when the socket or stream that it became ends.
         let front = front.clone();
         let held = seat.clone();
+        let handoff = Handoff::default();
+        let leave = handoff.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let front = front.clone();
             if request.headers().contains_key(UPGRADE) {
                 request.extensions_mut().insert(held.clone());
             }
+            if request.uri().path().starts_with(identify::EVENTS) && Handoff::serves(&request) {
+                request.extensions_mut().insert(leave.clone());
+            }
             // In a box of its own: it is much larger than an idle connection, which would keep its place.
             Box::pin(async move { front.answer(peer, request.map(Body::new)).await })
         });
         let connection = http.serve_connection(TokioIo::new(PlainErrors::new(stream)), service);
-        let mut connection = Box::pin(connection.with_upgrades());
+        let connection = Box::pin(connection.with_upgrades());
         let stopping = app.push().stopping();
         tokio::spawn(async move {
             let _seat = seat;
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stopping => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended badly");
-            }
+            carry(connection, handoff, stopping).await;
         });
     }
     drop(listener);
@@ -103,6 +102,47 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
         tracing::warn!("some requests did not end in time");
     }
     Ok(())
+}
+
+type Connection<S> = http1::UpgradeableConnection<TokioIo<PlainErrors<TcpStream>>, S>;
+
+/// Carries a connection to its end: as HTTP, or as the event stream that it becomes.
+async fn carry<S, B>(mut connection: Pin<Box<Connection<S>>>, handoff: Handoff, stopping: impl Future<Output = ()>)
+where
+    S: HttpService<Incoming, ResBody = B> + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Data: Send,
+    S::Future: Unpin,
+{
+    let mut stopping = Some(Box::pin(stopping));
+    let ended = poll_fn(|context| {
+        if let Some(stop) = &mut stopping
+            && stop.as_mut().poll(context).is_ready()
+        {
+            stopping = None;
+            connection.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(Err(ended));
+        }
+        // A stream is left while its answer is made, so by now the head is written, as far as the socket takes it.
+        handoff.take().map_or(Poll::Pending, |events| Poll::Ready(Ok(events)))
+    })
+    .await;
+    match ended {
+        Ok(events) => {
+            drop(stopping);
+            let parts = Pin::into_inner(connection).into_parts();
+            // One who does not even take the head comes back some other time.
+            if let Some(stream) = parts.and_then(|parts| parts.io.into_inner().into_stream()) {
+                handoff::run(events, stream).await;
+            }
+        }
+        Err(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
+        Err(Ok(())) => {}
+    }
 }
 
 /// Answers are small and written whole: waiting for more to send would only delay them. A reader who takes nothing, or went

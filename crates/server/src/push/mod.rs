@@ -6,7 +6,7 @@
 //! - `pass`: whether a connection may still be there
 //! - `crowd`: how many there are, and of whom
 //! - `tickets`: credentials for pages that cannot send a header
-//! - `stream`: Server-Sent Events
+//! - `stream`, `handoff`: Server-Sent Events
 //! - `socket`, `wire`, `rate`, `close`: WebSockets
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 pub(crate) mod close;
 pub(crate) mod crowd;
+pub(crate) mod handoff;
 pub(crate) mod pass;
 mod rate;
 pub(crate) mod socket;

@@ -85,7 +85,7 @@ impl Events {
     }
 
     /// What to write next; `None` ends the stream.
-    async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             // 1. Nothing is sent to one who may not have it any more.
             if let Err(ended) = self.may_go_on().await {

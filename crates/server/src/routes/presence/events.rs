@@ -1,7 +1,12 @@
 //! Presence as Server-Sent Events.
 
+use std::convert::Infallible;
+
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use presently::{Position, UserId, Watcher};
@@ -10,6 +15,7 @@ use crate::app::App;
 use crate::extract::Params;
 use crate::identify::{self, Identity};
 use crate::problem::{Problem, ProblemBody};
+use crate::push::handoff::Handoff;
 use crate::push::pass::{Holder, KeyPass, Pass};
 use crate::push::stream::{Begun, Events};
 use crate::wire::user_ids;
@@ -42,6 +48,7 @@ static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-bufferin
 pub(crate) async fn events(
     State(app): State<App>,
     axum::Extension(identity): axum::Extension<Identity>,
+    handoff: Option<axum::Extension<Handoff>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
@@ -60,7 +67,15 @@ pub(crate) async fn events(
     place.belongs_to(&holder.name())?;
     let mut watcher = app.presently().watcher(holder.viewer());
     let begun = begin(&mut watcher, users.as_deref(), last_event_id(&headers, &params)).await?;
-    let mut response = Response::new(Events::new(app, holder, watcher, place, begun).into_body());
+    let events = Events::new(app, holder, watcher, place, begun);
+    let mut response = Response::new(match handoff {
+        Some(axum::Extension(handoff)) => {
+            handoff.leave(events);
+            // Nothing of it is written by the HTTP layer, which lets go of the connection after the head.
+            Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
+        }
+        None => events.into_body(),
+    });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(X_ACCEL_BUFFERING.clone(), HeaderValue::from_static("no"));
