@@ -1,7 +1,7 @@
 //! The clients of these tests, and a line between them and the server that can be cut.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -348,12 +348,13 @@ pub(crate) async fn live_through(server: &TestServer, steps: usize, with_sockets
 
 // ---- the line -----------------------------------------------------------------------------------------------------------
 
-/// A TCP proxy that can be cut and slowed.
+/// A TCP proxy that can be cut and slowed, and that can double what passes.
 pub(crate) struct Line {
     pub(crate) address: SocketAddr,
     upstream: Arc<Mutex<SocketAddr>>,
     cuts: watch::Sender<u64>,
     delay_ms: Arc<AtomicU64>,
+    doubles: Arc<AtomicBool>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -364,26 +365,39 @@ impl Line {
         let upstream = Arc::new(Mutex::new(upstream));
         let cuts = watch::Sender::new(0);
         let delay_ms = Arc::new(AtomicU64::new(0));
+        let doubles = Arc::new(AtomicBool::new(false));
         let accepting = tokio::spawn({
             let (upstream, cuts, delay_ms) = (Arc::clone(&upstream), cuts.clone(), Arc::clone(&delay_ms));
+            let doubles = Arc::clone(&doubles);
             async move {
                 while let Ok((near, _)) = listener.accept().await {
                     let to = *upstream.lock().unwrap();
                     let mut cut = cuts.subscribe();
                     let delay_ms = Arc::clone(&delay_ms);
+                    let doubled = doubles.load(Ordering::Relaxed);
                     tokio::spawn(async move {
                         let Ok(far) = TcpStream::connect(to).await else { return };
                         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+                        let mut to_all = vec![to_far];
+                        let mut unheard = None;
+                        if doubled {
+                            let Ok(twin) = TcpStream::connect(to).await else { return };
+                            let (from_twin, to_twin) = twin.into_split();
+                            to_all.push(to_twin);
+                            unheard = Some(from_twin);
+                        }
                         tokio::select! {
-                            () = carry(from_near, to_far, &delay_ms) => {}
-                            () = carry(from_far, to_near, &delay_ms) => {}
+                            () = carry(from_near, to_all, &delay_ms) => {}
+                            () = carry(from_far, vec![to_near], &delay_ms) => {}
+                            // What the twin is answered goes nowhere; the twin lives as long as the connection.
+                            () = swallow(unheard) => {}
                             _ = cut.changed() => {}
                         }
                     });
                 }
             }
         });
-        Self { address, upstream, cuts, delay_ms, accepting }
+        Self { address, upstream, cuts, delay_ms, doubles, accepting }
     }
 
     /// Every connection breaks off now.
@@ -394,6 +408,11 @@ impl Line {
     /// Everything takes this much longer from now on.
     pub(crate) fn delay(&self, milliseconds: u64) {
         self.delay_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// New connections are made twice from now on: the server hears everything twice, the client hears one of the two.
+    pub(crate) fn double(&self) {
+        self.doubles.store(true, Ordering::Relaxed);
     }
 
     /// New connections lead elsewhere.
@@ -410,7 +429,7 @@ impl Drop for Line {
 
 async fn carry(
     mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut to: Vec<tokio::net::tcp::OwnedWriteHalf>,
     delay_ms: &AtomicU64,
 ) {
     let mut buffer = [0; 512];
@@ -419,8 +438,17 @@ async fn carry(
             return;
         }
         tokio::time::sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed))).await;
-        if to.write_all(&buffer[..read]).await.is_err() {
-            return;
+        for to in &mut to {
+            if to.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
         }
     }
+}
+
+async fn swallow(from: Option<tokio::net::tcp::OwnedReadHalf>) {
+    let Some(mut from) = from else { return std::future::pending().await };
+    let mut buffer = [0; 4096];
+    while let Ok(1..) = from.read(&mut buffer).await {}
+    std::future::pending().await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{TICK, TestServer, Visitor, secs, text};
-use crate::line::{Line, PATIENCE, Socket, Stream, client, pass};
+use crate::line::{Line, PATIENCE, Socket, Stream, client, pass, until};
 
 /// Rounds of changes; the line is cut in the middle of them.
 const ROUNDS: usize = 60;
@@ -234,4 +234,44 @@ async fn another_life_of_the_server_is_a_snapshot() {
     assert_ne!(after["epoch"], before["epoch"]);
     let mut stream = Stream::open_after(server.address(), &admin, "?users=1", Some(&id)).await;
     assert_eq!(stream.snapshot().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_line_that_doubles_every_connection_tells_nothing_twice_and_leaves_no_ghost() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let people = people(&server).await;
+    let line = Line::to(server.address()).await;
+    line.double();
+    let (stop_stream, stream_stopped) = tokio::sync::oneshot::channel();
+    let (stop_socket, socket_stopped) = tokio::sync::oneshot::channel();
+    let query = format!("?users={}", names(&people).join(","));
+    let stream = tokio::spawn(watch_stream(line.address, admin.clone(), query, stream_stopped));
+    let socket = tokio::spawn(watch_socket(line.address, admin.clone(), names(&people), socket_stopped));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    changes(&server, &line, &people).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    line.cut();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let _ = (stop_stream.send(()), stop_socket.send(()));
+    for watching in [stream, socket] {
+        let (told, snapshots) = watching.await.unwrap();
+        assert_eq!(snapshots, 1);
+        for person in &people {
+            assert_eq!(told.of(person.id), happened(&server, person).await, "{}", person.username);
+        }
+    }
+
+    // Every socket was two sessions; all of them end with what carried them.
+    line.cut();
+    let sockets = || {
+        let why = server.app().presently().explain(&admin.id.to_string());
+        let sessions = why.map(|why| why.sessions).unwrap_or_default();
+        sessions.iter().filter(|session| session.session.contains("/ws-")).count()
+    };
+    for _ in 0..30 {
+        pass(&server, secs(1)).await;
+        admin.beat().await;
+    }
+    until("no session of a socket is left", async || sockets() == 0).await;
 }
