@@ -297,6 +297,40 @@ async fn a_database_without_its_second_half_is_no_database() {
 }
 
 #[tokio::test]
+async fn a_database_cut_off_in_its_first_page_is_no_database_and_no_new_one() {
+    let (_folder, path, stores) = open(OpenOptions::default()).await;
+    stores.close().await;
+    let whole = std::fs::read(&path).expect("reads");
+    for bytes in [1, 100, 512, 2_048, 4_095] {
+        std::fs::write(&path, &whole[..bytes]).expect("writes");
+        let refused = SqliteStores::open(&path, impatient()).await.expect_err("cut off");
+        assert!(matches!(refused, OpenError::NotADatabase { .. }), "{bytes}: {refused:?}");
+        a_sentence(&refused, &path);
+        assert_eq!(std::fs::read(&path).expect("reads"), &whole[..bytes], "nothing is written over what is left");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_new_database() {
+    let folder = folder();
+    let path = folder.path().join("presently.db");
+    std::fs::write(&path, "").expect("writes");
+    SqliteStores::open(&path, impatient()).await.expect("opens").close().await;
+}
+
+#[tokio::test]
+async fn a_closed_database_is_one_file() {
+    for _ in 0..20 {
+        let (folder, _path, stores) = open(OpenOptions::default()).await;
+        stores.account_named("nobody").await.expect("a connection that reads");
+        stores.close().await;
+        let files = std::fs::read_dir(folder.path()).expect("reads");
+        let files: Vec<_> = files.map(|entry| entry.expect("reads").file_name()).collect();
+        assert_eq!(files, ["presently.db"], "the log is in it");
+    }
+}
+
+#[tokio::test]
 async fn a_folder_in_place_of_the_file_is_said_so() {
     let folder = folder();
     let path = folder.path().join("presently.db");

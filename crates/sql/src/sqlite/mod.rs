@@ -56,8 +56,10 @@ impl SqliteStores {
 
     /// Writes what waits, then closes the file. Every later call is refused as unavailable.
     pub async fn close(&self) {
-        self.shared.writer.close().await;
+        // One after the other: of two connections that close at once each sees the other's lock, and neither puts the
+        // log back into the file.
         self.shared.readers.close().await;
+        self.shared.writer.close().await;
         if let Some(writing) = self.shared.writing.lock().await.take() {
             let _ = writing.await;
         }

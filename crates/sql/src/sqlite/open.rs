@@ -198,6 +198,10 @@ async fn prepare(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteCo
 
 async fn prepare_connection(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let failed = |error| database(path, &error);
+    if is_cut_off(path, connection).await? {
+        let why = "less than a page is left of it".to_owned();
+        return Err(OpenError::NotADatabase { path: path.to_owned(), why });
+    }
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await.map_err(failed)?;
     if mode != "wal" {
@@ -210,6 +214,19 @@ async fn prepare_connection(path: &Path, connection: &mut SqliteConnection) -> R
     // On a file that cannot be written SQLite begins all the same, and refuses the first statement that could change a row.
     sqlx::query("UPDATE probe SET written = written WHERE id = 0").execute(&mut *transaction).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)
+}
+
+/// Whether a file was cut off within its first page. SQLite takes such a file for an empty one, and would begin anew over it.
+async fn is_cut_off(path: &Path, connection: &mut SqliteConnection) -> Result<bool, OpenError> {
+    let bytes = || std::fs::metadata(path).map(|file| file.len()).map_err(|error| system(path, &error));
+    // Before the question: another process may fill a new file at any time. And after it: the question rolls back
+    // what a crash left half made, down to nothing.
+    let before = bytes()?;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| database(path, &error))?;
+    Ok(before > 0 && pages == 0 && bytes()? > 0)
 }
 
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
