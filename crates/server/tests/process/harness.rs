@@ -1,7 +1,6 @@
 //! The real binary in a folder of its own.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -147,15 +146,18 @@ impl Ran {
 
 /// Runs a command to its end.
 pub(crate) async fn finish(mut command: Command, stdin: &str) -> Ran {
-    let stdin = stdin.to_owned();
-    let running = tokio::task::spawn_blocking(move || {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    use tokio::io::AsyncWriteExt as _;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = tokio::process::Command::from(command);
+    // A program that does not end is no reason for the test not to.
+    command.kill_on_drop(true);
+    let running = async {
         let mut child = command.spawn().expect("the program starts");
         // Who refuses its arguments does not read.
-        let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
-        child.wait_with_output().expect("the program ends")
-    });
-    let output = tokio::time::timeout(PATIENCE, running).await.expect("the program ends in time").expect("no panic");
+        let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes()).await;
+        child.wait_with_output().await.expect("the program ends")
+    };
+    let output = tokio::time::timeout(PATIENCE, running).await.expect("the program ends in time");
     let text = |bytes| String::from_utf8(bytes).expect("output is text");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
