@@ -2,11 +2,13 @@
 
 mod accounts;
 mod acts;
-mod auth;
+mod audit;
+pub(crate) mod auth;
 pub(crate) mod heartbeat;
 mod keys;
 mod online;
 mod operations;
+mod overview;
 mod presence;
 mod profile;
 mod sessions;
@@ -15,6 +17,7 @@ mod touch;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use http::{HeaderName, Method, StatusCode, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -24,6 +27,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::identify;
+use crate::panel::{files, session};
 use crate::problem::Problem;
 use crate::settings::CorsOrigins;
 
@@ -42,6 +46,10 @@ fn open() -> Vec<Documented> {
         routes!(operations::metrics),
         routes!(operations::openapi_json),
         routes!(operations::docs),
+        routes!(files::page),
+        routes!(files::troubleshooting),
+        routes!(session::sign_in, session::sign_out),
+        routes!(session::refresh),
     ]
 }
 
@@ -84,6 +92,9 @@ fn admin() -> Vec<Documented> {
         routes!(acts::approve),
         routes!(keys::list, keys::create),
         routes!(keys::revoke),
+        routes!(audit::audit),
+        routes!(overview::overview),
+        routes!(overview::samples),
     ]
     .into_iter()
     .chain(presence::admin())
@@ -112,6 +123,7 @@ fn plain(documented: Vec<Documented>) -> Router<App> {
 pub(crate) fn router(app: &App) -> Router {
     let router = Router::new()
         .merge(plain(open()))
+        .route("/admin/{file}", get(files::file))
         .merge(plain(token()).layer(from_fn(identify::require_token)))
         .merge(plain(active()).layer(from_fn(identify::require_active)))
         .merge(plain(caller()).layer(from_fn(identify::require_caller)))

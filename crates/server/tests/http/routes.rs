@@ -76,6 +76,9 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/users/admin/users/{id}/activate/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/approve/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/sessions/", &["GET"], Who::Admin),
+    route("/api/users/admin/overview/", &["GET"], Who::Admin),
+    route("/api/users/admin/overview/samples/", &["GET"], Who::Admin),
+    route("/api/users/admin/audit/", &["GET"], Who::Admin),
     route("/api/presence/query/", &["POST"], Who::Token),
     route("/api/presence/online/", &["GET"], Who::Token),
     route("/api/presence/count/", &["GET"], Who::Token),
@@ -87,7 +90,7 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 /// Those of operations.
-pub(crate) const OPERATIONS: &[&str] = &["/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"];
+pub(crate) const OPERATIONS: &[&str] = &["/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs", "/admin"];
 
 const fn route(path: &'static str, methods: &'static [&'static str], who: Who) -> Route {
     Route { path, methods, who }
