@@ -49,7 +49,7 @@ fn is_evidence(method: &Method, path: &str) -> bool {
     match auth {
         Some("login" | "register" | "refresh" | "verify" | "logout") => *method != Method::POST,
         Some("heartbeat") => !matches!(*method, Method::POST | Method::GET | Method::HEAD),
-        _ => true,
+        _ => (method, path) != (&Method::POST, "/api/presence/leave"),
     }
 }
 
@@ -312,6 +312,8 @@ mod tests {
             (Method::POST, "/api/users/verify", false),
             (Method::GET, "/api/auth/profile", true),
             (Method::GET, "/nowhere", true),
+            (Method::POST, "/api/presence/leave", false),
+            (Method::GET, "/api/presence/leave", true),
         ] {
             assert_eq!(is_evidence(&method, path), evidence, "{method} {path}");
         }

@@ -334,10 +334,13 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
       if (waiting) start();
       else if (liveSince && way === SOCKET) probe();
     },
-    /** @param {boolean} goodbye whether the person has gone, or only this connection */
-    close(goodbye) {
+    /**
+     * @param {boolean} goodbye whether the person has gone, or only this connection
+     * @param {boolean} [wholly] whether the login has no other page that the server hears of
+     */
+    close(goodbye, wholly) {
       drop(goodbye ? GOODBYE : BACK_SOON);
-      if (closed || !goodbye || !bearer) return;
+      if (closed || !goodbye || !wholly || !bearer) return;
       closed = true;
       const headers = { Authorization: `Bearer ${bearer}` };
       env.fetch(`${url}/api/presence/leave`, { method: "POST", keepalive: true, headers }).catch(() => {});

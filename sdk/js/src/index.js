@@ -127,7 +127,7 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
 
   /** Nobody is there any more, when this was the last tab. @param {boolean} gone */
   const leave = (gone) => {
-    connection?.close(gone && !tabs?.others.size);
+    connection?.close(gone && !tabs?.others.size, tabs?.together());
     connection = null;
     tabs?.leave();
   };

@@ -43,6 +43,8 @@ export function makeTabs({ name, lead, changed, greeted, heard, env = globalThis
 
   return {
     others,
+    /** Whether tabs know of each other at all. */
+    together: () => !!channel,
 
     join() {
       if (joined) return;

@@ -84,6 +84,8 @@ impl Wire {
             Some(Ok(Message::Text(text))) => Heard::Text(text.into()),
             Some(Ok(Message::Binary(_))) => Heard::Binary,
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::Control,
+            // A browser cannot drop a socket without a close frame; these codes are a page's own, and say that it comes back.
+            Some(Ok(Message::Close(Some(frame)))) if matches!(u16::from(frame.code), 3000..=3999) => Heard::Gone,
             Some(Ok(Message::Close(_))) => Heard::Close,
             Some(Err(Error::Capacity(_))) => Heard::Broken(Why::TooBig),
             Some(Err(Error::Utf8(_))) => Heard::Broken(Why::NotText),

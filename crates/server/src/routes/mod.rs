@@ -11,6 +11,7 @@ mod operations;
 mod overview;
 mod presence;
 mod profile;
+mod sdk;
 mod sessions;
 mod status;
 mod touch;
@@ -50,6 +51,8 @@ fn open() -> Vec<Documented> {
         routes!(files::troubleshooting),
         routes!(session::sign_in, session::sign_out),
         routes!(session::refresh),
+        routes!(sdk::presently_js),
+        routes!(sdk::dot_js),
     ]
 }
 
