@@ -84,13 +84,23 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/presence/count/", &["GET"], Who::Token),
     route("/api/presence/me/", &["GET", "PUT"], Who::Token),
     route("/api/presence/tickets/", &["POST"], Who::Token),
+    route("/api/presence/leave/", &["POST"], Who::Token),
     route("/api/presence/{user_id}/", &["GET"], Who::Token),
     route("/api/presence/{user_id}/history/", &["GET"], Who::Token),
     route("/api/presence/{user_id}/explain/", &["GET"], Who::Admin),
 ];
 
-/// Those of operations.
-pub(crate) const OPERATIONS: &[&str] = &["/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs", "/admin"];
+/// Those of operations, and the files of the browser's half.
+pub(crate) const OPERATIONS: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/openapi.json",
+    "/api/docs",
+    "/admin",
+    "/sdk/presently.js",
+    "/sdk/dot.js",
+];
 
 const fn route(path: &'static str, methods: &'static [&'static str], who: Who) -> Route {
     Route { path, methods, who }
