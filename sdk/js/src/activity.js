@@ -4,7 +4,8 @@
  * Times are read, not counted: a timer that a browser slowed down, or that slept with the machine, is only late.
  */
 
-const INPUTS = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "scroll", "focus"];
+/** Not `scroll`, nor the focus of an element: a page does these itself, when a message comes. */
+const INPUTS = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart"];
 
 /**
  * @param {object} with_
@@ -41,6 +42,7 @@ export function watchActivity({ idleAfter, hiddenAfter, changed, env = globalThi
   };
 
   for (const name of INPUTS) env.addEventListener(name, input, { passive: true, capture: true });
+  env.addEventListener("focus", input);
   document.addEventListener("visibilitychange", shown);
   look();
 
@@ -54,6 +56,7 @@ export function watchActivity({ idleAfter, hiddenAfter, changed, env = globalThi
     stop() {
       env.clearTimeout(timer);
       for (const name of INPUTS) env.removeEventListener(name, input, { capture: true });
+      env.removeEventListener("focus", input);
       document.removeEventListener("visibilitychange", shown);
     },
   };

@@ -16,6 +16,8 @@ const PAUSE_MIN = 1000;
 const PAUSE_MAX = 30_000;
 /** How long an attempt may take, and an answer. */
 const PATIENCE = 10_000;
+/** How long users to watch are gathered where each change of them is a new request. */
+const GATHER = 200;
 /** How often questions are asked where nothing is pushed. */
 const POLL_EVERY = 15_000;
 /** When the better way is tried again. */
@@ -56,6 +58,8 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
   let blocked = 0;
   /** Whether an event ever came through an event stream. */
   let streams = false;
+  /** Whether this turn heard anything of the server by HTTP. */
+  let answered = false;
   let beatEvery = 30_000;
   let bearer = "";
   /** Since when there is a connection; 0: there is none. */
@@ -68,8 +72,10 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
   let send = () => {};
   /** Users the server watches for this turn. @type {Set<string>} */
   let sent = new Set();
-  /** What was asked and not yet answered: true, or the first user of a watch. @type {string | boolean} */
-  let asking = false;
+  /** Users asked for and not yet answered. @type {string[] | null} */
+  let asking = null;
+  /** Whether that is the question of one who comes back. */
+  let resuming = false;
   /** @type {any} */
   let patience;
 
@@ -96,7 +102,8 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
     const old = end;
     end = send = () => {};
     sent = new Set();
-    asking = waiting = false;
+    asking = null;
+    resuming = answered = waiting = false;
     if (liveSince && env.Date.now() - liveSince > PATIENCE) failures = 0;
     liveSince = 0;
     old(code);
@@ -119,12 +126,14 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
   const start = async () => {
     drop();
     const mine = turn;
-    expect(lost);
+    // A token that does not come says nothing of the way.
+    expect(retry);
     try {
       const got = await (typeof token === "function" ? token() : token);
       if (mine !== turn) return;
       if (!got) return halt(4101, "there is no token");
       bearer = got;
+      expect(lost);
       if (way === SOCKET) bySocket();
       else await byHttp(mine);
     } catch (error) {
@@ -132,12 +141,16 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
       const status = error instanceof Refused ? error.status : 0;
       if (status === 401) halt(4101, "the token was refused");
       else if (status === 403) halt(4103, "the account is not active");
-      else {
-        // Nobody answers at all: when they do, the best way is the first to try.
-        if (!status && way) (way = SOCKET), (blocked = 1);
-        retry();
-      }
+      else if (way && (!status || status >= 500)) nobody();
+      else retry();
     }
+  };
+
+  /** Nobody answers, or a proxy in their place: when they do again, the best way is the first to try. */
+  const nobody = () => {
+    way = SOCKET;
+    blocked = 1;
+    retry();
   };
 
   const live = () => {
@@ -148,13 +161,20 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
   /** The transport of this turn ended, or never began. */
   const lost = () => {
     if (liveSince) return retry();
+    if (way && !answered) return nobody();
     if (way === SOCKET ? ++blocked < 2 : way === POLL) return retry();
     way++;
     start();
   };
 
   const bySocket = () => {
-    const socket = new env.WebSocket(url.replace(/^http/, "ws") + "/api/presence/ws");
+    /** @type {WebSocket} */
+    let socket;
+    try {
+      socket = new env.WebSocket(url.replace(/^http/, "ws") + "/api/presence/ws");
+    } catch {
+      return lost();
+    }
     end = (code) => {
       socket.onopen = () => socket.close(code);
       if (socket.readyState) socket.close(code);
@@ -176,27 +196,30 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
         if (!active) sayActivity();
         const from = sync.resume();
         if (!from) return ask();
-        asking = true;
-        sent = new Set(from.users);
+        asking = from.users;
+        resuming = true;
+        sent = new Set(asking);
         send({ type: "watch", ...from });
       } else if (message.type === "error") {
         if (!asking) return;
         failed(message.code, message.detail);
-        if (asking === true) return retry();
+        if (resuming) return retry();
         after(PAUSE_MAX, () => {
-          asking = false;
-          sent = new Set([...sent].filter((user) => sync.presences.has(user)));
+          asking?.forEach((user) => sent.delete(user));
+          asking = null;
           ask();
         });
       } else if (message.presences) {
-        const answered =
-          asking === true ||
-          (message.type === "snapshot" && message.presences.some((/** @type {any} */ p) => p.user_id === asking));
+        const first = asking?.[0];
+        const answer =
+          resuming || (message.type === "snapshot" && message.presences.some((/** @type {any} */ p) => p.user_id === first));
         told(message);
-        if (answered) {
-          asking = false;
-          ask();
-        }
+        if (!answer) return;
+        // Whoever was dropped and taken again while the answer was on its way is not known by it.
+        if (resuming) sync.fresh(new Set()).forEach((user) => sent.delete(user));
+        asking = null;
+        resuming = false;
+        ask();
       }
     });
   };
@@ -207,16 +230,21 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
     send({ type: "ping" });
   };
 
+  /** Forgets whom nobody wants any more, so that they are asked for anew when somebody does. */
+  const forget = () => {
+    const gone = [...sent].filter((user) => !sync.wanted().has(user) && !asking?.includes(user));
+    gone.forEach((user) => sent.delete(user));
+    return gone;
+  };
+
   /** Brings what the server watches to what is wanted. One question at a time, so that an answer is to that question. */
   const ask = () => {
-    if (asking || !liveSince || way !== SOCKET) return;
-    const gone = [...sent].filter((user) => !sync.wanted().has(user)).slice(0, USERS_PER_MESSAGE);
-    if (gone.length) send({ type: "unwatch", users: gone });
-    gone.forEach((user) => sent.delete(user));
+    if (!liveSince || way !== SOCKET) return;
+    for (const gone = forget(); gone.length; ) send({ type: "unwatch", users: gone.splice(0, USERS_PER_MESSAGE) });
     const users = sync.fresh(sent);
-    if (!users.length) return;
+    if (asking || !users.length) return;
     users.forEach((user) => sent.add(user));
-    asking = users[0];
+    asking = users;
     send({ type: "watch", users });
   };
 
@@ -237,6 +265,7 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
   const byHttp = async (mine) => {
     await beat();
     if (mine !== turn) return;
+    answered = true;
     after(BETTER_AFTER, () => {
       way = SOCKET;
       blocked = 1;
@@ -309,12 +338,18 @@ export function open({ url, token, sync, active, told, stopped, failed, env = gl
 
   const sayActivity = () => {
     if (way === SOCKET) send({ type: "activity", activity: active ? "active" : "idle" });
-    else if (liveSince) beat().catch(() => {});
+    // The login has a session of its own, which each request of the page renews as it was: it must be idle as well.
+    if (liveSince && (way || !active)) beat().catch(() => {});
   };
 
   const watch = () => {
-    if (way === SOCKET) ask();
-    else if (liveSince && sync.fresh(sent).length) start();
+    if (way === SOCKET) return ask();
+    forget();
+    // Users that come one by one are one new attempt.
+    if (liveSince && !asking && sync.fresh(sent).length) {
+      asking = [];
+      after(GATHER, start);
+    }
   };
 
   start();

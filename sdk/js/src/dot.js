@@ -23,6 +23,8 @@ export class PresenceDot extends HTMLElement {
   static #presence = null;
   /** @type {Set<PresenceDot>} */
   static #dots = new Set();
+  /** One sheet for all of them. @type {CSSStyleSheet | undefined} */
+  static #sheet;
   /** @type {(() => void) | undefined} */
   #unwatch;
 
@@ -37,9 +39,11 @@ export class PresenceDot extends HTMLElement {
 
   connectedCallback() {
     if (!this.shadowRoot) {
-      const sheet = new CSSStyleSheet();
-      sheet.replaceSync(STYLE);
-      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+      if (!PresenceDot.#sheet) {
+        PresenceDot.#sheet = new CSSStyleSheet();
+        PresenceDot.#sheet.replaceSync(STYLE);
+      }
+      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [PresenceDot.#sheet];
     }
     if (!this.hasAttribute("role")) this.setAttribute("role", "img");
     PresenceDot.#dots.add(this);

@@ -12,7 +12,7 @@
  */
 import { watchActivity } from "./activity.js";
 import { open } from "./connection.js";
-import { makeSync } from "./sync.js";
+import { USERS_MAX, makeSync } from "./sync.js";
 import { makeTabs } from "./tabs.js";
 
 /** @typedef {import("./sync.js").Presence} Presence */
@@ -29,6 +29,9 @@ import { makeTabs } from "./tabs.js";
  * @property {(code: string, detail: string) => void} [onError] something that was asked was refused
  * @property {any} [env] for tests: where sockets, timers, locks and the document come from
  */
+
+/** The longest name of a user that the server takes. */
+const USER_BYTES_MAX = 128;
 
 /** How long a link to another page of this site may take to answer, in milliseconds. */
 const MOVING = 10_000;
@@ -56,6 +59,9 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
   let over = false;
   let movedAt = -Infinity;
   let planned = false;
+  /** Whether this tab may have missed what a leader said before it came. */
+  let late = true;
+  let tooMany = false;
 
   /** @param {(typeof watchers extends Set<infer W> ? W : never)} watcher @param {Presence[]} changes */
   const deliver = ({ users, tell }, changes) => {
@@ -80,10 +86,14 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
   /** What all tabs together want. */
   const merge = () => {
     const all = [...(tabs?.others.values() ?? [])];
-    sync.want([...mine(), ...all.flatMap(({ watch }) => watch)]);
+    const left = sync.want([...mine(), ...all.flatMap(({ watch }) => watch)]) > 0;
+    if (left && !tooMany) onError?.("too_many_users", `More than ${USERS_MAX} users are watched: the last of them are not.`);
+    tooMany = left;
     connection?.activity(activity.active() || all.some(({ active }) => active));
     connection?.watch();
   };
+
+  const tellMine = () => tabs?.mine(mine(), activity.active(), mine().filter((user) => !sync.presences.has(user)));
 
   /** What this tab wants is not what it was. Many calls in a row are one message. */
   const plan = () => {
@@ -92,7 +102,7 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
     queueMicrotask(() => {
       planned = false;
       if (over) return;
-      tabs?.mine(mine(), activity.active());
+      tellMine();
       merge();
     });
   };
@@ -105,8 +115,16 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
     onStop?.(code, reason);
   };
 
+  /** Tells the other tabs what is known. @param {string[]} [users] */
+  const share = (users = [...sync.presences.keys()]) => {
+    const frame = sync.snapshot(users);
+    if (frame.presences.length) tabs?.say({ frame });
+  };
+
   const lead = () => {
     merge();
+    // Who came while nobody led was not answered.
+    share();
     connection = open({
       url: /** @type {string} */ (url),
       token,
@@ -129,6 +147,7 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
   const leave = (gone) => {
     connection?.close(gone && !tabs?.others.size, tabs?.together());
     connection = null;
+    late = true;
     tabs?.leave();
   };
 
@@ -142,10 +161,17 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
         env,
         lead,
         changed: merge,
-        greeted: () => connection && tabs?.say({ frame: sync.snapshot() }),
-        heard: ({ frame, stop: stopped }) => (stopped ? stop(stopped[0], stopped[1]) : take(frame)),
+        asked: (users) => connection && share(users),
+        heard({ frame, stop: stopped }) {
+          if (stopped) return stop(stopped[0], stopped[1]);
+          // The one before said it; the server says it again.
+          if (connection) return;
+          if (late) sync.lose();
+          late = false;
+          take(frame);
+        },
       });
-      tabs.mine(mine(), activity.active());
+      tellMine();
       tabs.join();
     } catch {
       env.setTimeout(begin, 1000 + env.Math.random() * 4000);
@@ -194,10 +220,13 @@ export function connect({ url, token, key, idleAfter = 300_000, hiddenAfter = 5_
      * @returns {() => void} ends it
      */
     watch(ids, tell) {
-      const list = typeof ids === "object" ? [...ids] : [ids];
-      const watcher = { users: new Set(list.map(String)), tell };
+      const list = (typeof ids === "object" ? [...ids] : [ids]).map(String);
+      // One name that the server refuses would be refused with all that are asked for beside it.
+      const users = new Set(list.filter((user) => user && new TextEncoder().encode(user).length <= USER_BYTES_MAX));
+      if (!list.every((user) => users.has(user))) onError?.("invalid_field", `A user's name has 1 to ${USER_BYTES_MAX} bytes.`);
+      const watcher = { users, tell };
       watchers.add(watcher);
-      queueMicrotask(() => watchers.has(watcher) && deliver(watcher, [...sync.presences.values()]));
+      queueMicrotask(() => watchers.has(watcher) && deliver(watcher, [...users].flatMap((user) => sync.presences.get(user) ?? [])));
       plan();
       return () => {
         if (watchers.delete(watcher)) plan();

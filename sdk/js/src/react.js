@@ -6,11 +6,11 @@ import { useEffect, useState } from "react";
 /**
  * How these users are, by id; whoever is not known yet is absent.
  * @param {import("./index.js").Presently | null | undefined} presence
- * @param {Iterable<string | number>} ids
+ * @param {string | number | Iterable<string | number>} ids
  * @returns {Record<string, Presence>}
  */
 export function usePresence(presence, ids) {
-  const users = [...ids].map(String);
+  const users = (typeof ids === "object" ? [...ids] : [ids]).map(String);
   const key = JSON.stringify(users);
   const [, again] = useState(0);
   useEffect(() => presence?.watch(JSON.parse(key), () => again((n) => n + 1)), [presence, key]);

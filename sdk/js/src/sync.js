@@ -15,17 +15,18 @@
  * @property {string} as_of when this was true
  */
 /**
- * What the server tells. `all`: nothing else is known. Without an `epoch` a snapshot has no place in the stream.
+ * What the server tells. Without an `epoch` a snapshot has no place in the stream.
  * @typedef {object} Frame
  * @property {"snapshot" | "diff"} type
  * @property {string} [epoch]
  * @property {number} [seq]
- * @property {boolean} [all]
  * @property {Presence[]} presences
  */
 
 /** Users named in one message: with the longest names they fit into what the server takes. */
 export const USERS_PER_MESSAGE = 3000;
+/** Users watched at once, as many as the server allows a connection. Who comes after them is not known. */
+export const USERS_MAX = 10_000;
 
 /** @returns an empty book */
 export function makeSync() {
@@ -44,21 +45,23 @@ export function makeSync() {
     presences,
     wanted: () => wanted,
 
-    /** Says who is watched from now on. @param {Iterable<string>} users */
+    /** Says who is watched from now on; returns how many are too many. @param {Iterable<string>} users */
     want(users) {
-      wanted = new Set(users);
+      const all = new Set(users);
+      wanted = new Set([...all].slice(0, USERS_MAX));
       for (const user of presences.keys()) {
         if (!wanted.has(user)) {
           presences.delete(user);
           known.delete(user);
         }
       }
+      return all.size - wanted.size;
     },
 
     /** Takes what the server tells; returns what changed, in order. @param {Frame} frame @returns {Presence[]} */
     apply(frame) {
       const snapshot = frame.type === "snapshot";
-      if (frame.all || (snapshot && frame.epoch !== epoch)) known.clear();
+      if (snapshot && frame.epoch !== epoch) known.clear();
       if (snapshot) epoch = frame.epoch;
       seq = frame.seq;
       return frame.presences.filter((presence) => {
@@ -72,6 +75,9 @@ export function makeSync() {
       });
     },
 
+    /** What was told meanwhile was missed: nobody's place in the stream counts any more. */
+    lose: () => known.clear(),
+
     /** Watched users who are neither known nor asked for, as many as fit into one message. @param {Set<string>} asked */
     fresh: (asked) => [...wanted].filter((user) => !known.has(user) && !asked.has(user)).slice(0, USERS_PER_MESSAGE),
 
@@ -81,14 +87,11 @@ export function makeSync() {
       return known.size && epoch ? { users: [...known], epoch, seq } : null;
     },
 
-    /** All that is known, for somebody who knows nothing. @returns {Frame} */
-    snapshot: () => ({
-      type: "snapshot",
-      all: true,
-      epoch,
-      seq,
-      presences: [...presences.values()].filter((presence) => !epoch || known.has(presence.user_id)),
-    }),
+    /** What is known of these users, for a tab that lacks it. @param {string[]} users @returns {Frame} */
+    snapshot(users) {
+      const theirs = users.flatMap((user) => presences.get(user) ?? []);
+      return { type: "snapshot", epoch, seq, presences: theirs.filter(({ user_id }) => !epoch || known.has(user_id)) };
+    },
   };
 }
 

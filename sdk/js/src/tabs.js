@@ -5,19 +5,26 @@
  * Where there are no locks (a page without TLS), each tab is alone and leads itself.
  */
 
-/** @typedef {{ id: string, watch: string[], active: boolean, hello?: boolean }} Tab */
+/**
+ * @typedef {object} Tab
+ * @property {string} id
+ * @property {string[]} watch
+ * @property {boolean} active
+ * @property {boolean} [hello] it is new here, and knows nothing
+ * @property {string[]} [lacks] users whom it watches and does not know
+ */
 
 /**
  * @param {object} with_
  * @param {string} with_.name the same in all tabs that belong together
  * @param {() => void} with_.lead this tab leads from now on
  * @param {() => void} with_.changed the other tabs are not what they were
- * @param {() => void} with_.greeted somebody is new, and knows nothing
+ * @param {(users?: string[]) => void} with_.asked a tab does not know these users, or is new and knows nothing
  * @param {(message: any) => void} with_.heard what the leader says
  * @param {any} [with_.env] where locks and channels come from
  */
-export function makeTabs({ name, lead, changed, greeted, heard, env = globalThis }) {
-  /** @type {Map<string, Tab>} */
+export function makeTabs({ name, lead, changed, asked, heard, env = globalThis }) {
+  /** @type {Map<string, Tab>} the records are messages of other tabs, the last of each */
   const others = new Map();
   let id = "";
   let watch = /** @type {string[]} */ ([]);
@@ -28,7 +35,7 @@ export function makeTabs({ name, lead, changed, greeted, heard, env = globalThis
   let membership;
   let joined = false;
 
-  const tellMine = (hello = false) => channel?.postMessage({ id, watch, active, hello });
+  const tellMine = (more = {}) => channel?.postMessage({ id, watch, active, ...more });
 
   /** Waits for a lock, and holds it until this tab leaves. @param {string} lock @param {() => void} then */
   const hold = (lock, then) => {
@@ -66,21 +73,21 @@ export function makeTabs({ name, lead, changed, greeted, heard, env = globalThis
         }
         if (data.hello) {
           tellMine();
-          greeted();
-        }
+          asked();
+        } else if (data.lacks?.length) asked(data.lacks);
         changed();
       };
       hold(name + id, () => {
-        tellMine(true);
+        tellMine({ hello: true });
         hold(name, lead);
       });
     },
 
-    /** What this tab wants, for whoever leads. @param {string[]} nowWatch @param {boolean} nowActive */
-    mine(nowWatch, nowActive) {
+    /** What this tab wants, for whoever leads. @param {string[]} nowWatch @param {boolean} nowActive @param {string[]} lacks */
+    mine(nowWatch, nowActive, lacks) {
       watch = nowWatch;
       active = nowActive;
-      tellMine();
+      tellMine({ lacks });
     },
 
     /** Says it to all other tabs. @param {object} message */

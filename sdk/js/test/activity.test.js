@@ -22,6 +22,16 @@ test("five minutes without input are idle, and input ends it", async () => {
   assert.deepEqual(seen, [false, true]);
 });
 
+test("what a page does itself is no input", async () => {
+  const { world, seen, clock } = watched();
+  await clock.pass(200_000);
+  world.event("scroll");
+  await clock.pass(100_000);
+  assert.deepEqual(seen, [false]);
+  world.event("focus");
+  assert.deepEqual(seen, [false, true], "the window's focus is a person's doing");
+});
+
 test("a hidden tab is idle after a moment, a glance elsewhere is not", async () => {
   const { world, seen, clock } = watched();
   await world.hide();

@@ -229,10 +229,13 @@ test("a stream that is held up makes it ask", async () => {
 });
 
 test("a new user makes a new stream", async () => {
-  const { world, sync, conn } = await withoutSockets();
+  const { world, sync, conn, clock } = await withoutSockets();
   sync.want(["1", "2"]);
   conn.watch();
   await world.stream.says("snapshot", "e-1", { presences: [presence("1")] });
+  await clock.pass(199);
+  assert.equal(world.streams.length, 1, "more may come");
+  await clock.pass(1);
   assert.equal(world.streams.length, 2);
   assert.equal(world.stream.url.searchParams.get("users"), "1,2");
   assert.equal(world.stream.url.searchParams.get("last_event_id"), null);
@@ -248,6 +251,116 @@ test("over HTTP a refused token and a suspended account stop it", async () => {
     await all.clock.pass(600_000);
     assert.deepEqual(all.stopped, [code]);
   }
+});
+
+test("a user dropped and taken again while an answer is on its way is asked for anew", async () => {
+  const { world, sync, conn, told } = await connection({ users: ["1", "2"] });
+  await world.socket.ready();
+  await world.socket.says(snapshot(1, presence("1"), presence("2")));
+  const want = (...users) => (sync.want(users), conn.watch());
+  want("1", "2", "3");
+  want("2", "3");
+  want("1", "2", "3");
+  assert.deepEqual(world.socket.sent.slice(2), [{ type: "watch", users: ["3"] }, { type: "unwatch", users: ["1"] }]);
+  await world.socket.says(snapshot(2, presence("3")));
+  assert.deepEqual(world.socket.sent.at(-1), { type: "watch", users: ["1"] });
+  await world.socket.says(snapshot(3, presence("1", "away", 3)));
+  await world.socket.says(diff(4, presence("1", "offline", 4)));
+  assert.deepEqual(told, ["1 online", "2 online", "3 online", "1 away", "1 offline"]);
+});
+
+test("so is one that was dropped and taken again while it came back", async () => {
+  const { world, sync, conn, told, clock } = await connection({ users: ["1", "2"] });
+  await world.socket.ready();
+  await world.socket.says(snapshot(1, presence("1"), presence("2")));
+  await world.socket.drops();
+  await clock.pass(1_000);
+  await world.socket.ready();
+  for (const users of [["2"], ["1", "2"]]) {
+    sync.want(users);
+    conn.watch();
+  }
+  await world.socket.says(diff(5, presence("1", "away", 4), presence("2", "away", 5)));
+  assert.deepEqual(world.socket.sent.at(-1), { type: "watch", users: ["1"] });
+  await world.socket.says(snapshot(5, presence("1", "away", 4)));
+  assert.deepEqual(told, ["1 online", "2 online", "2 away", "1 away"]);
+});
+
+test("so is one on an event stream", async () => {
+  const { world, sync, conn, clock } = await withoutSockets({ users: ["1", "2"] });
+  await world.stream.says("snapshot", "e-1", { presences: [presence("1"), presence("2")] });
+  for (const users of [["2"], ["1", "2"]]) {
+    sync.want(users);
+    conn.watch();
+  }
+  await clock.pass(200);
+  assert.equal(world.streams.length, 2);
+});
+
+test("idle over a socket makes the login's own session idle as well", async () => {
+  const { world, conn } = await connection();
+  await world.socket.ready();
+  conn.activity(false);
+  conn.activity(true);
+  await settle();
+  assert.deepEqual(world.requests.map(({ path, body }) => `${path} ${body.activity}`), ["users/heartbeat/ idle"]);
+});
+
+test("a token that never comes says nothing of the way", async () => {
+  let answer = () => new Promise(() => {});
+  const { world, clock } = await connection({ token: () => answer() });
+  await clock.pass(120_000);
+  answer = () => "late";
+  await clock.pass(45_000);
+  assert.equal(world.requests.length, 0);
+  await world.socket.ready();
+  assert.deepEqual(world.socket.sent[0], { type: "auth", token: "late" });
+});
+
+for (const [how, answer] of [["nobody answers", null], ["a proxy answers in its place", { status: 502 }]]) {
+  test(`a server that is away is tried by a socket first, where ${how}`, async () => {
+    const { world, clock } = await connection();
+    const answers = world.answers;
+    world.answers = answer ? { "users/heartbeat/": () => answer } : {};
+    for (let tries = 0; tries < 5; tries++) {
+      await world.socket.drops();
+      await clock.pass(30_000);
+    }
+    world.answers = answers;
+    const before = world.requests.length;
+    await world.socket.ready();
+    await clock.pass(60_000);
+    assert.equal(world.requests.length, before, "and needs no heartbeats");
+    assert.equal(world.streams.length, 0);
+  });
+}
+
+test("a network that swallows everything is tried by a socket first when it is back", async () => {
+  const { world, clock } = await connection();
+  world.env.fetch = () => new Promise(() => {});
+  await clock.pass(300_000);
+  const { fetch } = tab().env;
+  const tries = world.sockets.length;
+  world.env.fetch = fetch;
+  for (let i = 0; world.sockets.length === tries; i++) {
+    assert.ok(i < 45, "within the longest pause and an attempt");
+    await clock.pass(1_000);
+  }
+  await world.socket.ready();
+  assert.equal(world.socket.sent[0].type, "auth");
+  assert.equal(world.streams.length, 0);
+});
+
+test("a socket that cannot even be made is a way that is blocked", async () => {
+  const world = tab();
+  world.env.WebSocket = function () {
+    throw new DOMException("not here", "SecurityError");
+  };
+  const sync = makeSync();
+  sync.want(["1"]);
+  open({ url: "https://presence.example", token: "t", sync, active: true, env: world.env, told() {}, stopped() {}, failed() {} });
+  await world.clock.pass(1_000);
+  assert.equal(world.streams.length, 1);
 });
 
 test("a goodbye closes cleanly and ends the login's presence; a handover does neither", async () => {

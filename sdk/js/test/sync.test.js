@@ -74,7 +74,7 @@ test("a copy comes back where its original would", () => {
   const one = watching(["1", "2"]);
   const other = watching(["1", "2"]);
   one.apply(snapshot(5, [presence("1"), presence("2")]));
-  other.apply(one.snapshot());
+  other.apply(one.snapshot(["1", "2"]));
   for (const sync of [one, other]) sync.apply(diff(6, [presence("1", "away", 6)]));
   assert.deepEqual(other.resume(), one.resume());
 });

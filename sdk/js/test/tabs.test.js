@@ -168,6 +168,79 @@ test("a watcher that comes late is told what is known, once; one that left nothi
   assert.equal(one.presence.get(1).status, "away");
 });
 
+test("a tab that did not hear of a user is told when it watches them, though they are not asked for again", async () => {
+  const { opens } = browser();
+  const one = await opens();
+  one.watch("1");
+  await settle();
+  await one.socket.ready();
+  await one.socket.says(snapshot(1, presence("1")));
+  const two = await opens();
+  // What the leader says of a user that only a third tab wants comes before that tab's own word.
+  const channel = two.browser.channel("presently https://presence.example 4 ");
+  two.watch("2");
+  await settle();
+  await one.socket.says(snapshot(2, presence("2")));
+  const asked = one.socket.sent.length;
+  const said = [];
+  channel.onmessage = ({ data }) => said.push(data);
+  channel.postMessage({ id: "third", watch: ["1"], active: true, lacks: ["1"] });
+  await settle();
+  assert.deepEqual(said.filter(({ frame }) => frame).map(({ frame }) => frame), [snapshot(2, presence("1"))]);
+  assert.equal(one.socket.sent.length, asked);
+  assert.deepEqual(two.told, ["2 online"]);
+});
+
+test("a tab that was away comes back to what it missed", async () => {
+  const { opens } = browser();
+  const one = await opens();
+  one.watch("1", "2");
+  await settle();
+  await one.socket.ready();
+  await one.socket.says(snapshot(1, presence("1"), presence("2")));
+  const two = await opens();
+  two.watch("1", "2");
+  await settle();
+  await two.leaves();
+  await one.socket.says(diff(2, presence("1", "away", 2)));
+  await two.returns();
+  await one.socket.says(diff(3, presence("2", "away", 3)));
+  assert.deepEqual(two.told, ["1 online", "2 online", "1 away", "2 away"]);
+  await one.leaves();
+  await two.socket.ready();
+  assert.deepEqual(two.socket.sent.at(-1), { type: "watch", users: ["1", "2"], epoch: "e", seq: 3 });
+});
+
+test("who comes while nobody leads is told by the next leader", async () => {
+  const { opens } = browser();
+  const one = await opens();
+  one.watch("1");
+  await settle();
+  await one.socket.ready();
+  await one.socket.says(snapshot(1, presence("1")));
+  const two = await opens();
+  two.watch("1");
+  await settle();
+  const said = [];
+  two.browser.channel("presently https://presence.example 4 ").onmessage = ({ data }) => data.frame && said.push(data.frame);
+  await one.leaves();
+  assert.deepEqual(said, [snapshot(1, presence("1"))]);
+});
+
+test("a name that the server refuses spoils nothing for the others, and too many are said", async () => {
+  const { opens } = browser();
+  const errors = [];
+  const one = await opens({ onError: (code) => errors.push(code) });
+  one.watch("", "1", "x".repeat(129), "\u00fc".repeat(65));
+  await settle();
+  await one.socket.ready();
+  assert.deepEqual(one.socket.sent.at(-1), { type: "watch", users: ["1"] });
+  one.watch(...Array.from({ length: 10_001 }, (_, i) => i));
+  one.watch("another");
+  await settle();
+  assert.deepEqual(errors, ["invalid_field", "too_many_users"]);
+});
+
 test("closed is closed", async () => {
   const { opens, clock } = browser();
   const one = await opens();
