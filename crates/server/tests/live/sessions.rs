@@ -104,11 +104,11 @@ async fn a_client_that_answers_nothing_is_dropped_after_two_intervals() {
 }
 
 #[tokio::test]
-async fn a_close_with_a_code_of_the_page_s_own_is_no_goodbye() {
+async fn a_close_with_a_code_of_the_page_s_own_or_by_the_browser_is_no_goodbye() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let alice = server.visitor("alice").await;
-    for (code, goodbye) in [(3000, false), (3001, false), (3999, false), (4999, true), (1000, true)] {
+    for (code, goodbye) in [(3000, false), (3001, false), (3999, false), (1001, false), (4999, true), (1000, true)] {
         let socket = Socket::open(server.address(), &alice).await;
         let session = socket.ready["session"].clone();
         live_through(&server, 5, &[alice.id]).await;
