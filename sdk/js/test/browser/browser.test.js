@@ -12,7 +12,7 @@ before(async () => {
 after(() => world?.stop());
 afterEach(async () => {
   for (const context of contexts.splice(0)) await context.close();
-  assert.deepEqual(world.complaints.splice(0), [], "the console is silent");
+  assert.deepEqual(world.complaints.splice(0), [], "the console is silent, and nobody else is asked for anything");
 });
 
 async function window() {
@@ -22,7 +22,6 @@ async function window() {
 }
 
 const told = (page) => page.evaluate(() => window.told);
-
 
 test("two tabs are one connection, and closing one keeps the user online", async () => {
   const ada = await world.user("ada1");
@@ -116,6 +115,70 @@ test("a killed server and its return heal by themselves", async () => {
   await world.login("eve6");
   for (const page of [first, second]) await page.waitForFunction((id) => window.told.at(-1) === `${id} online`, eve.id, { timeout: 5_000 });
   assert.deepEqual(await world.history(ada.id), ["online"], "and nobody was seen to leave");
+});
+
+test("a leader that crashes is followed by another tab, and nothing is lost", async () => {
+  const ada = await world.user("ada10");
+  const eve = await world.user("eve10");
+  const context = await window();
+  const leader = await world.tab(context, ada, { watch: eve.id });
+  const next = await world.tab(context, ada, { watch: eve.id });
+  await sleep(6_500); // eve's login has run out
+  const devtools = await context.newCDPSession(leader);
+  devtools.send("Page.crash").catch(() => {});
+  const theirs = await world.tab(await window(), eve);
+  await next.waitForFunction((id) => window.told.at(-1) === `${id} online`, eve.id);
+  assert.deepEqual(await told(next), [`${eve.id} online`, `${eve.id} offline`, `${eve.id} online`]);
+  await until("one connection for each", async () => (await world.streams()) === 2);
+  assert.deepEqual(await world.history(ada.id), ["online"], "nobody saw ada leave");
+  await theirs.close();
+});
+
+test("a tab that the browser froze stays online, and hears what it missed", async () => {
+  const ada = await world.user("ada11");
+  const eve = await world.user("eve11");
+  const context = await window();
+  const page = await world.tab(context, ada, { watch: eve.id });
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+  await sleep(8_000); // longer than the time after which silence is the end
+  assert.equal(await world.status(ada.id), "online");
+  await devtools.send("Page.setWebLifecycleState", { state: "active" });
+  await page.waitForFunction((id) => window.told.at(-1) === `${id} offline`, eve.id, { timeout: 5_000 });
+  assert.deepEqual(await told(page), [`${eve.id} online`, `${eve.id} offline`]);
+  assert.deepEqual(await world.history(ada.id), ["online"]);
+});
+
+test("a server that answers nothing for a while heals by itself, and no change is lost or repeated", async () => {
+  const ada = await world.user("ada12");
+  const eve = await world.user("eve12");
+  const context = await window();
+  const page = await world.tab(context, ada, { watch: eve.id });
+  await world.freeze();
+  await sleep(4_000);
+  await world.thaw();
+  await until("the socket is there", async () => (await world.streams()) === 1);
+  const theirs = await world.tab(await window(), eve);
+  await theirs.evaluate(() => window.presence.setActivity("idle"));
+  await page.waitForFunction((id) => window.told.at(-1) === `${id} away`, eve.id, { timeout: 5_000 });
+  const seen = await told(page);
+  assert.ok(seen.every((change, i) => change !== seen[i - 1]), `${seen}`);
+  assert.deepEqual(await world.history(ada.id), ["online"]);
+});
+
+test("the React hook shows whom it is asked for, in strict mode too", async () => {
+  const ada = await world.user("ada13");
+  const eve = await world.user("eve13");
+  const page = await world.tab(await window(), ada, { path: "/react", watch: `${world.bob.id},${eve.id}` });
+  const theirs = await world.tab(await window(), eve);
+  const shows = (text) => page.waitForFunction((text) => document.querySelector("p")?.textContent === text, text, { timeout: 8_000 });
+  await shows(`${world.bob.id} online, ${eve.id} online`);
+  await theirs.evaluate(() => window.presence.close());
+  await shows(`${world.bob.id} online, ${eve.id} offline`);
+  await page.evaluate((id) => window.setIds([id]), eve.id);
+  await shows(`${eve.id} offline`);
+  await page.evaluate((id) => window.setIds(id), world.bob.id);
+  await shows(`${world.bob.id} online`);
 });
 
 test("where sockets are blocked it is an event stream, and the last tab's goodbye holds too", async () => {

@@ -7,6 +7,7 @@ import { connect as dial } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
 const here = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url));
@@ -59,6 +60,38 @@ const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Test</
   document.querySelector("presence-dot").setAttribute("user", at.get("watch").split(",")[0]);
 </script></html>`;
 
+const REACT_PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>React</title><link rel="icon" href="data:,">
+<main></main><script type="module" src="/react.js"></script></html>`;
+
+/** A page that React makes, bundled as an application would be. */
+const REACT_APP = `
+import { StrictMode, createElement, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { connect } from "../../src/index.js";
+import { usePresence } from "../../src/react.js";
+const at = new URLSearchParams(location.search);
+window.told = [true];
+window.presence = connect({ url: at.get("server"), token: at.get("token") });
+function People() {
+  const [ids, setIds] = useState(at.get("watch").split(","));
+  window.setIds = setIds;
+  const presences = usePresence(window.presence, ids);
+  return createElement("p", null, Object.values(presences).map((p) => p.user_id + " " + p.status).join(", "));
+}
+createRoot(document.querySelector("main")).render(createElement(StrictMode, null, createElement(People)));
+`;
+
+async function reactApp() {
+  const made = await build({
+    stdin: { contents: REACT_APP, resolveDir: here(".") },
+    bundle: true,
+    write: false,
+    format: "esm",
+    define: { "process.env.NODE_ENV": '"production"' },
+  });
+  return made.outputFiles[0].text;
+}
+
 export class World {
   /** @type {string[]} what the consoles of all pages complained about */
   complaints = [];
@@ -68,18 +101,26 @@ export class World {
     world.folder = await mkdtemp(join(tmpdir(), "presently-sdk-"));
     world.port = await freePort();
     world.url = `http://127.0.0.1:${world.port}`;
-    world.site = createServer(async (request, answer) => {
+    const pages = {
+      "/": PAGE,
+      "/other": "<!doctype html><title>Other</title><link rel=icon href=data:,>",
+      "/chat": await readFile(here("../../../../examples/chat/index.html"), "utf8"),
+      "/react": REACT_PAGE,
+      "/react.js": await reactApp(),
+    };
+    world.site = createServer((request, answer) => {
       const path = new URL(request.url, "http://localhost").pathname;
-      const chat = path === "/chat" && (await readFile(here("../../../../examples/chat/index.html")));
-      answer.setHeader("Content-Type", "text/html; charset=utf-8");
-      answer.end(chat || (path === "/other" ? "<!doctype html><title>Other</title><link rel=icon href=data:,>" : PAGE));
+      answer.statusCode = path in pages ? 200 : 404;
+      answer.setHeader("Content-Type", path.endsWith(".js") ? "text/javascript" : "text/html; charset=utf-8");
+      answer.end(pages[path]);
     }).listen(0, "127.0.0.1");
     await once(world.site, "listening");
     world.origin = `http://localhost:${world.site.address().port}`;
     await world.serve();
     world.bob = await world.user("bob");
     const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+    const quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+    const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet];
     world.browser = await chromium.launch({ executablePath: path, args, ignoreDefaultArgs: ["--disable-back-forward-cache"] });
     return world;
   }
@@ -96,6 +137,9 @@ export class World {
     await once(this.server, "exit");
     await until("the port is free", () => new Promise((free) => dial(this.port, "127.0.0.1").on("error", () => free(true)).on("connect", () => free(false))));
   }
+
+  freeze = () => this.server.kill("SIGSTOP");
+  thaw = () => this.server.kill("SIGCONT");
 
   async stop() {
     await this.browser?.close();
@@ -141,13 +185,19 @@ export class World {
       page.on("console", (message) => {
         if (message.type() === "error") this.complaints.push(message.text());
       });
+      const known = new Set([new URL(this.url).host, new URL(this.origin).host]);
+      const asks = (/** @type {string} */ url) => {
+        if (/^(http|ws)/.test(url) && !known.has(new URL(url).host)) this.complaints.push(`a request to ${url}`);
+      };
+      page.on("request", (request) => asks(request.url()));
+      page.on("websocket", (socket) => asks(socket.url()));
     });
     return context;
   }
 
-  address(user, more = {}) {
+  address(user, { path = "/", ...more } = {}) {
     const query = new URLSearchParams({ server: this.url, token: user.access, watch: this.bob.id, ...more });
-    return `${this.origin}/?${query}`;
+    return `${this.origin}${path}?${query}`;
   }
 
   /** Opens a page, and waits until it was told something. */
