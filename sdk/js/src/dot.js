@@ -85,4 +85,5 @@ export class PresenceDot extends HTMLElement {
   }
 }
 
-customElements.define("presence-dot", PresenceDot);
+// A page may load this twice, from the package and from the server: the first stays.
+if (!customElements.get("presence-dot")) customElements.define("presence-dot", PresenceDot);
