@@ -53,7 +53,7 @@ test("closing the last tab makes the user offline at once", async () => {
   await sleep(500);
   assert.equal(await world.status(ada.id), "online");
   await second.close({ runBeforeUnload: true });
-  await until("offline", async () => (await world.status(ada.id)) === "offline", 2_000);
+  await until("offline", async () => (await world.status(ada.id)) === "offline", 4_000);
 });
 
 test("a change reaches every tab", async () => {
@@ -68,7 +68,7 @@ test("a change reaches every tab", async () => {
   for (const page of pages) await page.waitForFunction((id) => window.told.at(-1) === `${id} away`, eve.id, { timeout: 10_000 });
   await theirs.evaluate(() => window.presence.close());
   for (const page of pages) {
-    await page.waitForFunction((id) => window.told.at(-1) === `${id} offline`, eve.id, { timeout: 2_000 });
+    await page.waitForFunction((id) => window.told.at(-1) === `${id} offline`, eve.id, { timeout: 4_000 });
     assert.deepEqual(await told(page), [`${eve.id} online`, `${eve.id} away`, `${eve.id} offline`]);
   }
 });
@@ -78,7 +78,7 @@ test("without input somebody is away, and with a key they are back", async () =>
   const page = await world.tab(await window(), ada, { idle: "1500" });
   await until("away", async () => (await world.status(ada.id)) === "away", 12_000);
   await page.keyboard.press("a");
-  await until("online", async () => (await world.status(ada.id)) === "online", 2_000);
+  await until("online", async () => (await world.status(ada.id)) === "online", 4_000);
 });
 
 test("going to another page of the site and back is not seen", async () => {
@@ -196,9 +196,9 @@ test("where sockets are blocked it is an event stream, and the last tab's goodby
   assert.equal(await world.streams(), 1);
   const theirs = await world.tab(await window(), eve);
   await theirs.evaluate(() => window.presence.close());
-  await page.waitForFunction((id) => window.told.at(-1) === `${id} offline`, eve.id, { timeout: 2_000 });
+  await page.waitForFunction((id) => window.told.at(-1) === `${id} offline`, eve.id, { timeout: 4_000 });
   await page.close({ runBeforeUnload: true });
-  await until("offline", async () => (await world.status(ada.id)) === "offline", 2_000);
+  await until("offline", async () => (await world.status(ada.id)) === "offline", 4_000);
 });
 
 test("where nothing is pushed it asks", async () => {
@@ -255,5 +255,5 @@ test("the example: two windows, two users, dots that turn", async () => {
   // She signed in twice, in the test and in the window; the first of them is over after a while.
   await sleep(6_500);
   await eve.page.close({ runBeforeUnload: true });
-  await ada.page.waitForSelector(`presence-dot[user="${eve.user.id}"][status=offline]`, { timeout: 2_000 });
+  await ada.page.waitForSelector(`presence-dot[user="${eve.user.id}"][status=offline]`, { timeout: 4_000 });
 });
