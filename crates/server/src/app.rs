@@ -101,7 +101,10 @@ impl App {
         for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
             presently.bar(&account.to_string()).await.map_err(|error| failed(&error))?;
         }
-        let openapi = routes::openapi();
+        let mut openapi = routes::openapi();
+        if settings.demo {
+            routes::mark_as_demo(&mut openapi);
+        }
         let app = Self(Arc::new(Inner {
             docs: docs_page::render(&openapi).into(),
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
@@ -147,6 +150,12 @@ impl App {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Whether everything here is made up and goes with the process: pages show it.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.0.settings.demo
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

@@ -27,6 +27,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::front::X_PRESENTLY_DEMO;
 use crate::identify;
 use crate::panel::{files, session};
 use crate::problem::Problem;
@@ -134,7 +135,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(plain(presence::socket()).layer(from_fn(identify::require_active_or_upgrade)))
         .fallback(async || Problem::not_found())
         .layer(from_fn_with_state(app.clone(), identify::layer));
-    let router = match cors(&app.settings().cors_origins) {
+    let router = match cors(&app.settings().cors_origins, app.is_demo()) {
         Some(cors) => router.layer(cors),
         None => router,
     };
@@ -177,6 +178,13 @@ pub(crate) fn openapi() -> OpenApi {
     api
 }
 
+/// Says in the document that it is the one of a demo.
+pub(crate) fn mark_as_demo(api: &mut OpenApi) {
+    api.info.title.push_str(" (demo)");
+    let described = api.info.description.take().unwrap_or_default();
+    api.info.description = Some(format!("This is a demo: its users are made up, and nothing is kept. {described}"));
+}
+
 /// Errors have the one shape; answers that need no words of their own are described by their status.
 fn describe_answers(api: &mut OpenApi) {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
@@ -208,13 +216,15 @@ fn under_other_name(mut item: PathItem) -> PathItem {
     item
 }
 
-fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
+fn cors(origins: &CorsOrigins, is_demo: bool) -> Option<CorsLayer> {
     let allowed = match origins {
         CorsOrigins::None => return None,
         CorsOrigins::Any => AllowOrigin::any(),
         CorsOrigins::Listed(listed) => AllowOrigin::list(listed.iter().cloned()),
     };
     let request_id = HeaderName::from_static("x-request-id");
+    let exposed = [request_id.clone(), header::RETRY_AFTER, header::WWW_AUTHENTICATE];
+    let marked = is_demo.then(|| X_PRESENTLY_DEMO.clone());
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
@@ -224,9 +234,9 @@ fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
                 header::CONTENT_TYPE,
                 HeaderName::from_static("x-api-key"),
                 HeaderName::from_static("last-event-id"),
-                request_id.clone(),
+                request_id,
             ])
-            .expose_headers([request_id, header::RETRY_AFTER, header::WWW_AUTHENTICATE])
+            .expose_headers(exposed.into_iter().chain(marked).collect::<Vec<_>>())
             .max_age(std::time::Duration::from_secs(3600)),
     )
 }

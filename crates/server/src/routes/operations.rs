@@ -10,21 +10,23 @@ use crate::app::App;
 use crate::problem::{Problem, ProblemBody};
 
 /// Whether the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does: `{\"status\":\"ok\"}`")))]
-pub(crate) async fn healthz() -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], r#"{"status":"ok"}"#).into_response()
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does: `{\"status\":\"ok\"}`; a demo adds `\"demo\":true`")))]
+pub(crate) async fn healthz(State(app): State<App>) -> Response {
+    let body = if app.is_demo() { r#"{"status":"ok","demo":true}"# } else { r#"{"status":"ok"}"# };
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
 /// Whether it can serve: the store answers and can be written to.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
-        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`"),
+        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`; a demo adds `\"demo\":true`"),
         (status = 503, description = "It cannot; `detail` says why", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
     match app.ready().await {
+        Ok(()) if app.is_demo() => Ok(axum::Json(json!({"status": "ready", "store": "ok", "demo": true}))),
         Ok(()) => Ok(axum::Json(json!({"status": "ready", "store": "ok"}))),
         Err(error) => Err(Problem::unavailable("not_ready", format!("Not ready: {error}."), &error)),
     }
