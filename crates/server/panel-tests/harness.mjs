@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const BIN = process.env.PRESENTLY_BIN;
+export const BIN = process.env.PRESENTLY_BIN;
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 export const PASSWORD = "correct horse battery staple";
@@ -19,7 +19,7 @@ export const PICTURES = process.env.PICTURES ?? join(tmpdir(), "presently-pictur
 
 assert.ok(BIN, "PRESENTLY_BIN says where the program is");
 
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());

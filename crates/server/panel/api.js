@@ -21,6 +21,12 @@ export class Unreachable extends Error {
   }
 }
 
+/** Whether the server said that it is a demo. */
+let demo = false;
+
+/** Whether everything here is made up. */
+export const isDemo = () => demo;
+
 /** @type {(why: string) => void} */
 let signedOut = () => {};
 
@@ -32,13 +38,15 @@ export function onSignedOut(then) {
 /** One request as it is. @param {string} method @param {string} path @param {{body?: unknown, signal?: AbortSignal, headers?: Record<string, string>}} [more] */
 async function send(method, path, { body, signal, headers } = {}) {
   try {
-    return await fetch(path, {
+    const response = await fetch(path, {
       method,
       signal,
       credentials: "same-origin",
       headers: { ...HEADERS, ...headers, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
+    demo = response.headers.get("X-Presently-Demo") === "true";
+    return response;
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Unreachable();

@@ -1,6 +1,6 @@
 // The panel: who is signed in, which page is shown, and the frame around it.
 
-import { me, onSignedOut, signOut } from "./api.js";
+import { isDemo, me, onSignedOut, signOut } from "./api.js";
 import { h, put, toast } from "./dom.js";
 import { showSignIn } from "./signin.js";
 import { showAudit } from "./audit.js";
@@ -37,6 +37,7 @@ function frame() {
       { class: "side" },
       h("a", { class: "brand", href: "#/overview" }, h("img", { src: "/admin/icon.svg", alt: "", width: 22, height: 22 }), "Presently"),
       h("nav", { "aria-label": "Pages" }, links, h("a", { href: "/admin/troubleshooting" }, "Troubleshooting")),
+      isDemo() && h("p", { class: "demo" }, "A demo: everybody here is made up, and nothing is kept."),
       h("div", { class: "who" }, h("a", { href: `#/users/${user.id}`, class: "soft" }, user.username), h("button", { class: "quiet", onclick: end }, "Sign out")),
     ),
     main,

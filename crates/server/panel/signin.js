@@ -1,6 +1,6 @@
 // Signing in.
 
-import { signIn } from "./api.js";
+import { isDemo, signIn } from "./api.js";
 import { h, put, say } from "./dom.js";
 
 /** @param {HTMLElement} place @param {string} why @param {(user: any) => void} then */
@@ -31,6 +31,7 @@ export function showSignIn(place, why, then) {
     },
     h("h1", {}, h("img", { src: "/admin/icon.svg", alt: "", width: 28, height: 28 }), "Presently"),
     h("p", { class: "soft" }, "Who is online, as it happens. For administrators."),
+    isDemo() && h("p", { class: "demo" }, "A demo: everybody here is made up. Sign in as admin with the password demo-demo-demo."),
     h("label", { for: "username" }, "Username"),
     username,
     h("label", { for: "password" }, "Password"),
