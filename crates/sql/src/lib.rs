@@ -14,6 +14,8 @@
 //! # Ok(())
 //! # }
 //! ```
+mod changed;
+mod failure;
 mod moment;
 mod search;
 pub mod sqlite;

@@ -11,9 +11,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::SqliteStores;
-use super::failure::Failure;
 use super::page;
 use super::presence::word;
+use crate::changed::changed;
+use crate::failure::Failure;
 use crate::moment::{kept, micros, moment};
 use crate::search::search_key;
 
@@ -333,26 +334,6 @@ async fn update(
     }
     log(connection, audit).await?;
     Ok(new)
-}
-
-fn changed(old: Account, changes: Changes, now: Timestamp) -> Account {
-    Account {
-        email: changes.email.unwrap_or(old.email),
-        password: changes.password.unwrap_or(old.password),
-        first_name: changes.first_name.unwrap_or(old.first_name),
-        last_name: changes.last_name.unwrap_or(old.last_name),
-        avatar: changes.avatar.unwrap_or(old.avatar),
-        bio: changes.bio.unwrap_or(old.bio),
-        role: changes.role.unwrap_or(old.role),
-        status: changes.status.unwrap_or(old.status),
-        is_active: changes.is_active.unwrap_or(old.is_active),
-        is_staff: changes.is_staff.unwrap_or(old.is_staff),
-        email_verified: changes.email_verified.unwrap_or(old.email_verified),
-        is_approved: changes.is_approved.unwrap_or(old.is_approved),
-        updated_at: now,
-        tokens_valid_after: if changes.end_sessions { Some(now) } else { old.tokens_valid_after },
-        ..old
-    }
 }
 
 async fn end_session(connection: &mut SqliteConnection, session: CredentialSession) -> Result<(), Failure> {

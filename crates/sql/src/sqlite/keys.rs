@@ -10,8 +10,8 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::SqliteStores;
 use super::accounts::{known_moment, log, time};
-use super::failure::Failure;
 use super::page;
+use crate::failure::Failure;
 use crate::moment::{kept, micros};
 
 /// The columns that [`key_row`] reads.

@@ -6,7 +6,7 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection};
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// 500 rows a statement cost a twentieth of single rows (measured); the rest goes down the steps.
 const STEPS: [usize; 4] = [500, 100, 10, 1];

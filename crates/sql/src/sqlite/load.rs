@@ -9,8 +9,8 @@ use presently::{Activity, HeldRow, OverrideRow, PresenceRow, SessionRow, Source,
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
-use super::failure::Failure;
 use super::presence::{user, word};
+use crate::failure::Failure;
 
 /// Rows in one text: some hundred kilobytes.
 const PACKED_ROWS: u32 = 4_000;

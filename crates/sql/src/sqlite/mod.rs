@@ -1,7 +1,6 @@
 //! The stores on SQLite: write-ahead log, one connection that writes, a few that read.
 
 mod accounts;
-mod failure;
 mod keys;
 mod ladder;
 mod load;
@@ -21,7 +20,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use failure::Failure;
+use crate::failure::Failure;
 pub use open::{OpenError, OpenOptions};
 use writer::Writer;
 

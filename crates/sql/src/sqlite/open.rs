@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
-use super::failure::{code, primary_code, sentence};
+use crate::failure::{code, primary_code, sentence};
 
 /// Each brings a database from the version of its place to the next. **What was released never changes: a new step is a new file.**
 const MIGRATIONS: &[&str] = &[

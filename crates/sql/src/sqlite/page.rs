@@ -6,7 +6,7 @@ use presently_accounts::store::{Live, Ordering, Page, PageQuery};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
 
 use super::accounts::{account_row, select_accounts};
-use super::failure::Failure;
+use crate::failure::Failure;
 use crate::search::pattern;
 
 pub(super) async fn page(readers: &SqlitePool, query: &PageQuery) -> Result<Page, Failure> {

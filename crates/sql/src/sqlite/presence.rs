@@ -12,9 +12,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments as _, Row as _};
 use tokio::time::Instant;
 
-use super::failure::Failure;
 use super::ladder::{Bound, Ladder, key, text};
 use super::{SqliteStores, load};
+use crate::failure::Failure;
 
 /// An answer of the probe holds this long.
 const PROBE_EVERY: Duration = Duration::from_secs(1);

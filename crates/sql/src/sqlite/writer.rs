@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// How many operations wait at most, and how many are one transaction at most.
 const WAITING_MAX: usize = 1_024;
