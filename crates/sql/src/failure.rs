@@ -8,9 +8,11 @@ use presently_accounts::StoreError as AccountStoreError;
 pub(crate) enum Failure {
     /// Locked, overloaded or out of reach.
     Unavailable(String),
+    /// The connection broke: in the middle of a commit nobody knows what became of it.
+    Lost(String),
     /// No room, or no permission to write.
     Unwritable(String),
-    /// The file makes no sense.
+    /// What is kept makes no sense.
     Damaged(String),
     /// The schema forbids what was asked: the caller's fault.
     Refused(String),
@@ -69,6 +71,9 @@ pub(crate) fn sentence(error: &sqlx::Error) -> String {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(failure) = crate::postgres::failure_of(&error) {
+            return failure;
+        }
         use code::*;
         let sentence = sentence(&error);
         match primary_code(&error) {
@@ -79,9 +84,10 @@ impl From<sqlx::Error> for Failure {
             Some(CONSTRAINT | MISMATCH | TOOBIG) => Self::Refused(sentence),
             Some(_) => Self::Unavailable(sentence),
             None => match error {
-                sqlx::Error::PoolTimedOut => Self::Unavailable("every reader is busy".to_owned()),
+                sqlx::Error::PoolTimedOut => Self::Unavailable("every connection is busy".to_owned()),
                 sqlx::Error::PoolClosed => Self::Unavailable("the database is closed".to_owned()),
                 sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged(sentence),
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Lost(sentence),
                 _ => Self::Unavailable(sentence),
             },
         }
@@ -91,7 +97,7 @@ impl From<sqlx::Error> for Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unavailable(why) => Self::Unavailable(why),
+            Failure::Unavailable(why) | Failure::Lost(why) => Self::Unavailable(why),
             Failure::Unwritable(why) => Self::Unwritable(why),
             Failure::Damaged(why) | Failure::Refused(why) => Self::Damaged(why),
             Failure::UsernameTaken => Self::Damaged("a username is taken".to_owned()),
@@ -103,12 +109,27 @@ impl From<Failure> for StoreError {
 impl From<Failure> for AccountStoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unavailable(why) => Self::Unavailable(why),
+            Failure::Unavailable(why) | Failure::Lost(why) => Self::Unavailable(why),
             Failure::Unwritable(why) => Self::Unavailable(format!("it cannot be written: {why}")),
             Failure::Damaged(why) => Self::Unavailable(format!("it is damaged: {why}")),
             Failure::Refused(why) => Self::Unavailable(format!("the database refused it: {why}")),
             Failure::UsernameTaken => Self::UsernameTaken,
             Failure::NotFound => Self::NotFound,
+        }
+    }
+}
+
+impl Failure {
+    /// What happened, without its kind.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Unavailable(why)
+            | Self::Lost(why)
+            | Self::Unwritable(why)
+            | Self::Damaged(why)
+            | Self::Refused(why) => why.clone(),
+            Self::UsernameTaken => "the username is taken".to_owned(),
+            Self::NotFound => "there is no such account".to_owned(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What Presently remembers: the stores on SQL. **What a call answered is on the disk, and a failed call left nothing behind.**
 //!
 //! [`SqliteStores`] is both the presence [`Store`](presently::store::Store) and the
-//! [`AccountStore`](presently_accounts::store::AccountStore): one file, one writer, one schema.
+//! [`AccountStore`](presently_accounts::store::AccountStore): one file, one writer, one schema. [`PostgresStores`] is the same on a
+//! PostgreSQL server, for one server or several.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +18,9 @@
 mod changed;
 mod failure;
 mod moment;
+pub mod postgres;
 mod search;
 pub mod sqlite;
 
+pub use postgres::PostgresStores;
 pub use sqlite::{OpenError, OpenOptions, SqliteStores};

@@ -1,0 +1,469 @@
+//! The account store.
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
+use presently_accounts::{
+    Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, StoreError, fold_case,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use super::PostgresStores;
+use super::page;
+use super::pool::Pool;
+use super::presence::word;
+use super::text::{kept as text, read};
+use crate::changed::changed;
+use crate::failure::Failure;
+use crate::moment::{kept, micros, moment};
+use crate::search::search_key;
+
+/// Sessions of one account in one answer.
+const SESSIONS_MAX: u32 = 1_000;
+/// Changes in one answer.
+const CHANGES_MAX: usize = 10_000;
+/// The key of the advisory lock under which changes are numbered: "PRSN", then 2.
+const NUMBERING_LOCK: i64 = 0x5052_534e_0000_0002;
+
+/// Selects what [`account_row`] reads.
+macro_rules! select_accounts {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.id, u.username, u.email, u.password_hash, u.first_name, u.last_name, u.avatar, u.bio, u.role, ",
+            "u.status, u.is_active, u.is_staff, u.email_verified, u.is_approved, u.message_count, u.report_count, ",
+            "u.created_at, u.updated_at, u.tokens_valid_after ",
+            $rest
+        )
+    };
+}
+pub(super) use select_accounts;
+
+/// Selects what [`session_row`] reads.
+macro_rules! select_sessions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at ",
+            "FROM credential_sessions ",
+            $rest
+        )
+    };
+}
+
+#[async_trait]
+impl AccountStore for PostgresStores {
+    async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        const SQL: &str = select_accounts!("FROM users u WHERE u.id = $1");
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(id.0), account_row).await?.pop())
+    }
+
+    async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        const SQL: &str = select_accounts!("FROM users u WHERE u.id = ANY($1)");
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(ids), account_row).await?)
+    }
+
+    async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        const SQL: &str = select_accounts!("FROM users u WHERE u.username_key = $1");
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(&fold_case(username))), account_row).await?.pop())
+    }
+
+    async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
+        Ok(page::page(&self.shared.pool, query).await?)
+    }
+
+    async fn admin_count(&self) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT count(*) FROM users \
+             WHERE (is_staff OR role = 'admin') AND is_active AND status = 'active'";
+        let count = self.shared.pool.rows(sqlx::query(SQL), |row| Ok(row.try_get::<i64, _>(0)?)).await?.pop();
+        Ok(count.unwrap_or(0).unsigned_abs())
+    }
+
+    async fn barred(&self) -> Result<Vec<AccountId>, StoreError> {
+        const SQL: &str = "SELECT id FROM users WHERE NOT is_active OR status <> 'active'";
+        Ok(self.shared.pool.rows(sqlx::query(SQL), |row| Ok(AccountId(row.try_get(0)?))).await?)
+    }
+
+    async fn insert(
+        &self,
+        account: &NewAccount,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<Account, StoreError> {
+        let (new, audit) = (account.clone(), audit.cloned());
+        self.write(move |connection| insert(connection, new, kept(now), audit).boxed()).await
+    }
+
+    async fn update(
+        &self,
+        id: AccountId,
+        changes: &Changes,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<Account, StoreError> {
+        let (changes, audit) = (changes.clone(), audit.cloned());
+        self.write(move |connection| update(connection, id, changes, kept(now), audit).boxed()).await
+    }
+
+    async fn replace_password(
+        &self,
+        id: AccountId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3";
+        let query = sqlx::query(SQL).bind(text(&new.0)).bind(id.0).bind(text(&old.0));
+        let replaced = self.execute(query).await?;
+        Ok(replaced == 1)
+    }
+
+    async fn delete(&self, id: AccountId, _now: Timestamp, audit: Option<&AuditEntry>) -> Result<(), StoreError> {
+        let audit = audit.cloned();
+        self.write(move |connection| {
+            async move {
+                // Its credential sessions go with it, by their foreign key.
+                let gone = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.0).execute(&mut *connection).await?;
+                if gone.rows_affected() == 0 {
+                    return Err(Failure::NotFound);
+                }
+                log(connection, audit).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let entry = entry.clone();
+        self.write(move |connection| log(connection, Some(entry)).boxed()).await
+    }
+
+    async fn audit_page(&self, before_id: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
+        const SQL: &str =
+            "SELECT id, actor, action, target, detail, at FROM audit_log WHERE id < $1 ORDER BY id DESC LIMIT $2";
+        let query = sqlx::query(SQL).bind(before_id.unwrap_or(i64::MAX)).bind(i64::from(limit));
+        Ok(self.shared.pool.rows(query, audit_row).await?)
+    }
+
+    async fn open_session(&self, session: &CredentialSession) -> Result<bool, StoreError> {
+        // The account is held for as long: whoever suspends it comes before, and no session is opened, or after, and ends it.
+        const SQL: &str = "INSERT INTO credential_sessions \
+             (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at) \
+             SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 AND is_active AND status = 'active' FOR SHARE";
+        let opened = self.execute(bind_session(sqlx::query(SQL), session)).await?;
+        Ok(opened == 1)
+    }
+
+    async fn session(&self, id: &str) -> Result<Option<CredentialSession>, StoreError> {
+        const SQL: &str = select_sessions!("WHERE id = $1");
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(id)), session_row).await?.pop())
+    }
+
+    async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError> {
+        const SQL: &str = select_sessions!(
+            "WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY created_at, id LIMIT $3"
+        );
+        let query = sqlx::query(SQL).bind(account.0).bind(micros(now)).bind(i64::from(SESSIONS_MAX));
+        Ok(self.shared.pool.rows(query, session_row).await?)
+    }
+
+    async fn rotate(
+        &self,
+        id: &str,
+        old_jti: &str,
+        new_jti: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        let (id, old_jti, new_jti) = (id.to_owned(), old_jti.to_owned(), new_jti.to_owned());
+        self.write(move |connection| {
+            async move {
+                let rotated = sqlx::query(
+                    "UPDATE credential_sessions SET refresh_jti = $1, expires_at = $2 \
+                     WHERE id = $3 AND refresh_jti = $4 AND ended_at IS NULL AND expires_at > $5",
+                )
+                .bind(text(&new_jti))
+                .bind(micros(expires_at))
+                .bind(text(&id))
+                .bind(text(&old_jti))
+                .bind(micros(now))
+                .execute(&mut *connection)
+                .await?;
+                if rotated.rows_affected() == 1 {
+                    return Ok(Rotation::Rotated);
+                }
+                let reused = sqlx::query(
+                    "UPDATE credential_sessions SET ended_at = $2 \
+                     WHERE id = $1 AND ended_at IS NULL AND expires_at > $2",
+                )
+                .bind(text(&id))
+                .bind(micros(now))
+                .execute(connection)
+                .await?;
+                Ok(if reused.rows_affected() == 1 { Rotation::Reused } else { Rotation::Gone })
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn end_session(&self, session: &CredentialSession, now: Timestamp) -> Result<(), StoreError> {
+        let session = CredentialSession { ended_at: Some(now), ..session.clone() };
+        self.write(move |connection| end_session(connection, session).boxed()).await
+    }
+
+    async fn prune_sessions(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        const SQL: &str = "DELETE FROM credential_sessions WHERE id IN \
+             (SELECT id FROM credential_sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        Ok(self.execute(sqlx::query(SQL).bind(micros(now)).bind(i64::from(limit))).await?)
+    }
+
+    async fn newest_change(&self) -> Result<i64, StoreError> {
+        Ok(newest_change(&self.shared.pool).await?)
+    }
+
+    async fn changes_after(&self, after: i64) -> Result<(i64, Vec<AccountId>), StoreError> {
+        const SQL: &str = "SELECT seq, user_id FROM account_changes WHERE seq > $1 ORDER BY seq LIMIT $2";
+        if newest_change(&self.shared.pool).await? <= after {
+            return Ok((after, Vec::new()));
+        }
+        let query = sqlx::query(SQL).bind(after).bind(i64::try_from(CHANGES_MAX).unwrap_or(i64::MAX));
+        let change = |row: &PgRow| Ok((row.try_get::<i64, _>(0)?, AccountId(row.try_get(1)?)));
+        let changes = self.shared.pool.rows(query, change).await?;
+        let newest = changes.last().map_or(after, |(seq, _)| *seq);
+        Ok((newest, changes.into_iter().map(|(_, id)| id).collect()))
+    }
+}
+
+/// The number of the newest change; those that have none yet are given one.
+async fn newest_change(pool: &Pool) -> Result<i64, Failure> {
+    const NEWEST: &str = "SELECT (SELECT coalesce(max(seq), 0) FROM account_changes), \
+         EXISTS (SELECT FROM account_changes_unnumbered)";
+    const NUMBER: &str = "WITH taken AS (DELETE FROM account_changes_unnumbered RETURNING user_id) \
+         INSERT INTO account_changes (seq, user_id) \
+         SELECT nextval('account_changes_seq'), user_id FROM (SELECT DISTINCT user_id FROM taken) AS users \
+         ON CONFLICT (user_id) DO UPDATE SET seq = excluded.seq";
+    let newest = |row: &PgRow| Ok((row.try_get::<i64, _>(0)?, row.try_get::<bool, _>(1)?));
+    let found = pool.rows(sqlx::query(NEWEST), newest).await?.pop();
+    let (newest, more) = found.unwrap_or_default();
+    if !more {
+        return Ok(newest);
+    }
+    pool.transact(|connection| {
+        async move {
+            // **Invariant:** numbers become visible in their order. The lock goes when they are visible, not before.
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(NUMBERING_LOCK).execute(&mut *connection).await?;
+            sqlx::query(NUMBER).execute(&mut *connection).await?;
+            let row = sqlx::query("SELECT coalesce(max(seq), 0) FROM account_changes").fetch_one(connection).await?;
+            Ok(row.try_get(0)?)
+        }
+        .boxed()
+    })
+    .await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    new: NewAccount,
+    now: Timestamp,
+    audit: Option<AuditEntry>,
+) -> Result<Account, Failure> {
+    const SQL: &str = "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, \
+         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13) \
+         ON CONFLICT (username_key) DO NOTHING RETURNING id";
+    let inserted = sqlx::query(SQL)
+        .bind(text(&new.username))
+        .bind(text(&fold_case(&new.username)))
+        .bind(text(&new.email))
+        .bind(text(&new.password.0))
+        .bind(text(&new.first_name))
+        .bind(text(&new.last_name))
+        .bind(new.role.as_str())
+        .bind(new.status.as_str())
+        .bind(new.is_staff)
+        .bind(new.email_verified)
+        .bind(new.is_approved)
+        .bind(micros(now))
+        .bind(text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
+    let id = AccountId(row.try_get(0)?);
+    log(connection, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
+    Ok(Account {
+        id,
+        username: new.username,
+        email: new.email,
+        password: new.password,
+        first_name: new.first_name,
+        last_name: new.last_name,
+        avatar: None,
+        bio: String::new(),
+        role: new.role,
+        status: new.status,
+        is_active: true,
+        is_staff: new.is_staff,
+        email_verified: new.email_verified,
+        is_approved: new.is_approved,
+        message_count: 0,
+        report_count: 0,
+        created_at: now,
+        updated_at: now,
+        tokens_valid_after: None,
+    })
+}
+
+async fn update(
+    connection: &mut PgConnection,
+    id: AccountId,
+    changes: Changes,
+    now: Timestamp,
+    audit: Option<AuditEntry>,
+) -> Result<Account, Failure> {
+    const FIND: &str = select_accounts!("FROM users u WHERE u.id = $1 FOR UPDATE");
+    const SQL: &str = "UPDATE users SET email = $2, password_hash = $3, first_name = $4, last_name = $5, avatar = $6, \
+         bio = $7, role = $8, status = $9, is_active = $10, is_staff = $11, email_verified = $12, is_approved = $13, \
+         updated_at = $14, tokens_valid_after = $15, search_key = $16 WHERE id = $1";
+    let found = sqlx::query(FIND).bind(id.0).fetch_all(&mut *connection).await?;
+    let old = account_row(found.first().ok_or(Failure::NotFound)?)?;
+    let ends_sessions = changes.end_sessions;
+    let new = changed(old, changes, now);
+    sqlx::query(SQL)
+        .bind(id.0)
+        .bind(text(&new.email))
+        .bind(text(&new.password.0))
+        .bind(text(&new.first_name))
+        .bind(text(&new.last_name))
+        .bind(new.avatar.as_deref().map(text))
+        .bind(text(&new.bio))
+        .bind(new.role.as_str())
+        .bind(new.status.as_str())
+        .bind(new.is_active)
+        .bind(new.is_staff)
+        .bind(new.email_verified)
+        .bind(new.is_approved)
+        .bind(micros(now))
+        .bind(new.tokens_valid_after.map(micros))
+        .bind(text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name)))
+        .execute(&mut *connection)
+        .await?;
+    if ends_sessions {
+        sqlx::query("UPDATE credential_sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL")
+            .bind(micros(now))
+            .bind(id.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    log(connection, audit).await?;
+    Ok(new)
+}
+
+async fn end_session(connection: &mut PgConnection, session: CredentialSession) -> Result<(), Failure> {
+    const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, $1) WHERE id = $2 AND user_id = $3";
+    const REFUSE: &str = "INSERT INTO credential_sessions \
+         (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at) \
+         SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 FOR SHARE ON CONFLICT (id) DO NOTHING";
+    let ended = sqlx::query(END)
+        .bind(session.ended_at.map(micros))
+        .bind(text(&session.id))
+        .bind(session.account.0)
+        .execute(&mut *connection)
+        .await?;
+    let is_foreign = session.refresh_jti.is_empty();
+    if ended.rows_affected() == 0 && is_foreign {
+        bind_session(sqlx::query(REFUSE), &session).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn log(connection: &mut PgConnection, entry: Option<AuditEntry>) -> Result<(), Failure> {
+    const SQL: &str = "INSERT INTO audit_log (actor, action, target, detail, at) VALUES ($1, $2, $3, $4, $5)";
+    if let Some(entry) = entry {
+        sqlx::query(SQL)
+            .bind(entry.actor.map(|id| id.0))
+            .bind(text(&entry.action))
+            .bind(entry.target.map(|id| id.0))
+            .bind(text(&entry.detail))
+            .bind(micros(entry.at))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn bind_session(query: Query, session: &CredentialSession) -> Query {
+    query
+        .bind(text(&session.id))
+        .bind(session.account.0)
+        .bind(text(&session.refresh_jti))
+        .bind(text(&session.address))
+        .bind(text(&session.device))
+        .bind(micros(session.created_at))
+        .bind(micros(session.expires_at))
+        .bind(session.ended_at.map(micros))
+}
+
+pub(super) fn account_row(row: &PgRow) -> Result<Account, Failure> {
+    Ok(Account {
+        id: AccountId(row.try_get(0)?),
+        username: name(row, 1)?,
+        email: name(row, 2)?,
+        password: PasswordHash(name(row, 3)?),
+        first_name: name(row, 4)?,
+        last_name: name(row, 5)?,
+        avatar: row.try_get::<Option<&str>, _>(6)?.map(|kept| read(kept).into_owned()),
+        bio: name(row, 7)?,
+        role: word(row, 8, Role::parse)?,
+        status: word(row, 9, AccountStatus::parse)?,
+        is_active: row.try_get(10)?,
+        is_staff: row.try_get(11)?,
+        email_verified: row.try_get(12)?,
+        is_approved: row.try_get(13)?,
+        message_count: row.try_get(14)?,
+        report_count: row.try_get(15)?,
+        created_at: time(row, 16)?,
+        updated_at: time(row, 17)?,
+        tokens_valid_after: row.try_get::<Option<i64>, _>(18)?.map(known_moment).transpose()?,
+    })
+}
+
+fn session_row(row: &PgRow) -> Result<CredentialSession, Failure> {
+    Ok(CredentialSession {
+        id: name(row, 0)?,
+        account: AccountId(row.try_get(1)?),
+        refresh_jti: name(row, 2)?,
+        address: name(row, 3)?,
+        device: name(row, 4)?,
+        created_at: time(row, 5)?,
+        expires_at: time(row, 6)?,
+        ended_at: row.try_get::<Option<i64>, _>(7)?.map(known_moment).transpose()?,
+    })
+}
+
+fn audit_row(row: &PgRow) -> Result<(i64, AuditEntry), Failure> {
+    let entry = AuditEntry {
+        actor: row.try_get::<Option<i64>, _>(1)?.map(AccountId),
+        action: name(row, 2)?,
+        target: row.try_get::<Option<i64>, _>(3)?.map(AccountId),
+        detail: name(row, 4)?,
+        at: time(row, 5)?,
+    };
+    Ok((row.try_get(0)?, entry))
+}
+
+/// A text as it was before it was kept.
+pub(super) fn name(row: &PgRow, column: usize) -> Result<String, Failure> {
+    Ok(read(row.try_get(column)?).into_owned())
+}
+
+pub(super) fn time(row: &PgRow, column: usize) -> Result<Timestamp, Failure> {
+    known_moment(row.try_get(column)?)
+}
+
+pub(super) fn known_moment(micros: i64) -> Result<Timestamp, Failure> {
+    moment(micros).ok_or_else(|| Failure::nonsense(format_args!("no such time: {micros}")))
+}

@@ -1,0 +1,162 @@
+//! Several nodes on one database.
+
+use std::collections::BTreeSet;
+
+use presently::store::{Batch, EvidenceBlock, Saved, Store as _};
+use presently::{Activity, SessionRow, Status, Timestamp};
+use presently_accounts::AccountId;
+use presently_accounts::store::AccountStore as _;
+use presently_sql::postgres::OpenError;
+use presently_testkit::Postgres;
+use sqlx::Connection as _;
+use tokio::task::JoinSet;
+
+use super::{account, keep, kept, now, open, open_as, other_program, presence};
+
+#[tokio::test]
+async fn of_two_nodes_the_newer_since_says_the_status_and_last_seen_does_not_go_back() {
+    let url = Postgres::shared().database();
+    let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
+    keep(&a, presence("alice", Status::Online, Some(100), 100)).await;
+    keep(&b, presence("alice", Status::Away, Some(90), 90)).await;
+    assert_eq!(kept(&a, "alice").await, Some(presence("alice", Status::Online, Some(100), 100)), "older, in both");
+    keep(&b, presence("alice", Status::Away, Some(95), 110)).await;
+    assert_eq!(kept(&a, "alice").await, Some(presence("alice", Status::Away, Some(100), 110)), "a newer status");
+    keep(&b, presence("alice", Status::Offline, Some(97), 120)).await;
+    assert_eq!(kept(&a, "alice").await, Some(presence("alice", Status::Offline, Some(100), 120)), "still a's evidence");
+    keep(&a, presence("alice", Status::Online, Some(130), 105)).await;
+    assert_eq!(kept(&a, "alice").await, Some(presence("alice", Status::Offline, Some(130), 120)), "newer evidence");
+    keep(&b, presence("alice", Status::Online, None, 140)).await;
+    assert_eq!(kept(&a, "alice").await, Some(presence("alice", Status::Online, Some(130), 140)), "no evidence");
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_was_set_back_corrects_what_it_wrote_itself() {
+    let url = Postgres::shared().database();
+    let stores = open_as(&url, "a").await;
+    keep(&stores, presence("alice", Status::Online, Some(900), 900)).await;
+    keep(&stores, presence("alice", Status::Offline, Some(100), 100)).await;
+    assert_eq!(kept(&stores, "alice").await, Some(presence("alice", Status::Offline, Some(100), 100)));
+}
+
+#[tokio::test]
+async fn a_name_is_held_by_one_server_until_it_is_closed() {
+    let url = Postgres::shared().database();
+    let (first, second, other) = (open_as(&url, "a").await, open_as(&url, "a").await, open_as(&url, "b").await);
+    first.hold_node().await.expect("it is free");
+    other.hold_node().await.expect("another name");
+    assert!(matches!(second.hold_node().await, Err(OpenError::Taken { .. })));
+    // Both see the same: the lock is about presence, not about accounts.
+    second.insert(&account("Ada"), now(), None).await.expect("inserts");
+    first.close().await;
+    let begun = std::pin::pin!(async { while second.hold_node().await.is_err() {} });
+    tokio::time::timeout(std::time::Duration::from_secs(20), begun).await.expect("it is free again");
+}
+
+#[tokio::test]
+async fn a_node_is_given_its_own_sessions_and_evidence_and_the_presences_of_all() {
+    let url = Postgres::shared().database();
+    let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
+    let session = |user: &str| SessionRow {
+        number: 1,
+        user: user.into(),
+        session: "tab".into(),
+        activity: Activity::Active,
+        opened_at: Timestamp(1),
+        last_evidence: Timestamp(1),
+    };
+    let block = |packed: &[u8]| EvidenceBlock { at: Timestamp(5), packed: packed.to_vec() };
+    for (node, user) in [(&a, "alice"), (&b, "bob")] {
+        let online = presence(user, Status::Online, Some(1), 1);
+        let batch = Batch { presences: vec![online], sessions: vec![session(user)], ..Batch::default() };
+        node.commit(&batch).await.expect("it is kept");
+        node.append_evidence(&block(user.as_bytes()), Timestamp(0)).await.expect("it is kept");
+    }
+    // What the other one does is not about ours.
+    b.append_evidence(&EvidenceBlock { at: Timestamp(9), packed: vec![9] }, Timestamp(9)).await.expect("it is kept");
+    b.commit(&Batch { ended_sessions: vec![1], ..Batch::default() }).await.expect("it is kept");
+
+    let mut saved = Vec::new();
+    a.load(&mut |one| saved.push(one)).await.expect("it loads");
+    let online = |user| Saved::Presence(presence(user, Status::Online, Some(1), 1));
+    saved.sort_by_key(|one| format!("{one:?}"));
+    let mut expected =
+        vec![online("alice"), online("bob"), Saved::Session(session("alice")), Saved::Evidence(block(b"alice"))];
+    expected.sort_by_key(|one| format!("{one:?}"));
+    assert_eq!(saved, expected);
+}
+
+#[tokio::test]
+async fn a_change_that_is_committed_late_is_not_passed_over() {
+    let url = Postgres::shared().database();
+    let stores = open(&url).await;
+    let slow = stores.insert(&account("slow"), now(), None).await.expect("inserts").id;
+    let quick = stores.insert(&account("quick"), now(), None).await.expect("inserts").id;
+    let last = stores.newest_change().await.expect("answers");
+
+    let mut other = other_program(&url).await;
+    let mut open = other.begin().await.expect("begins");
+    let suspend = "UPDATE users SET status = 'suspended' WHERE id = $1";
+    sqlx::query(suspend).bind(slow.0).execute(&mut *open).await.expect("updates");
+    sqlx::query(suspend).bind(quick.0).execute(&mut other_program(&url).await).await.expect("updates");
+    let (last, ids) = stores.changes_after(last).await.expect("answers");
+    assert_eq!(ids, [quick], "the slow one is not committed");
+    open.commit().await.expect("commits");
+    assert_eq!(stores.changes_after(last).await.expect("answers").1, [slow]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_follower_hears_of_every_change_while_many_write() {
+    let url = Postgres::shared().database();
+    let stores = open(&url).await;
+    let mut tasks = JoinSet::new();
+    for writer in 0..4 {
+        let stores = stores.clone();
+        tasks.spawn(async move {
+            for n in 0..50 {
+                let new = account(&format!("user-{writer}-{n}"));
+                stores.insert(&new, now(), None).await.expect("inserts");
+            }
+        });
+    }
+    let mut followers = JoinSet::new();
+    for _ in 0..3 {
+        let stores = open(&url).await;
+        followers.spawn(async move {
+            let (mut last, mut seen) = (0, BTreeSet::<AccountId>::new());
+            while seen.len() < 200 {
+                let (newest, ids) = stores.changes_after(last).await.expect("answers");
+                assert!(newest >= last);
+                last = newest;
+                seen.extend(ids);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    tasks.join_all().await;
+    let all = followers.join_all();
+    tokio::time::timeout(std::time::Duration::from_secs(20), all).await.expect("nothing was passed over");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_write_the_same_users_in_any_order_do_not_end_each_other() {
+    let url = Postgres::shared().database();
+    let mut tasks = JoinSet::new();
+    for node in 0..4_i64 {
+        let stores = open_as(&url, &format!("n{node}")).await;
+        tasks.spawn(async move {
+            for round in 0..10 {
+                let mut presences: Vec<_> = (0..300)
+                    .map(|user| presence(&format!("user-{user}"), Status::Online, Some(round), round * 4 + node))
+                    .collect();
+                if node % 2 == 0 {
+                    presences.reverse();
+                }
+                stores.commit(&Batch { presences, ..Batch::default() }).await.expect("it is kept");
+            }
+        });
+    }
+    tasks.join_all().await;
+    let stores = open(&url).await;
+    assert_eq!(kept(&stores, "user-7").await, Some(presence("user-7", Status::Online, Some(9), 39)));
+}
