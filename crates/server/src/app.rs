@@ -1,6 +1,5 @@
 //! What all requests share, and what runs beside them.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +7,16 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use presently::clock::Clock;
-use presently::store::Store;
 use presently::{Now, Presently, store::StoreError};
-use presently_accounts::store::AccountStore;
 use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
-use presently_sql::SqliteStores;
 use tokio::task::JoinHandle;
 
+use crate::database::{Database, DatabaseUrl};
 use crate::folder::Folder;
 use crate::metrics::Metrics;
 use crate::panel::figures::{Figures, SAMPLE_EVERY, TALLY_EVERY};
 use crate::push::{NOTICE_EVERY, Push};
-use crate::settings::{BadSettings, Settings, sqlite_path};
+use crate::settings::{BadSettings, Settings};
 use crate::{docs_page, routes};
 
 /// How often accounts are checked for changes that other processes made (the contract allows a second).
@@ -37,7 +34,7 @@ struct Inner {
     settings: Settings,
     presently: Presently,
     accounts: Accounts,
-    stores: SqliteStores,
+    database: Database,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     push: Push,
@@ -49,7 +46,7 @@ struct Inner {
     acts: tokio::sync::Mutex<()>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Keeps the data folder locked against a second server.
-    _folder: Folder,
+    _folder: Option<Folder>,
 }
 
 /// Why a server did not start: one sentence.
@@ -69,25 +66,22 @@ impl App {
     /// # Errors
     /// One sentence that says what to do.
     pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let database = sqlite_path(&settings.database_url)?;
+        let url = DatabaseUrl::parse(&settings.database_url)?;
         // A key that does not do is refused before anything is made.
         let secret_key = |text: String| {
             SecretKey::new(text).map_err(|error| StartError::from(BadSettings(format!("secret_key: {error}"))))
         };
         let given = settings.secret_key.clone().map(secret_key).transpose()?;
-        let folder = Folder::lock(database.parent().unwrap_or(Path::new("."))).map_err(StartError::Failed)?;
+        let folder = url.lock().map_err(StartError::Failed)?;
+        let metrics = Metrics::install();
+        let database = url.open().await.map_err(StartError::Failed)?;
+        database.hold().await.map_err(StartError::Failed)?;
         let secret = match given {
             Some(secret) => secret,
-            None => secret_key(folder.secret_key().map_err(StartError::Failed)?)?,
+            None => secret_key(database.secret_key(folder.as_ref()).await.map_err(StartError::Failed)?)?,
         };
-        let metrics = Metrics::install();
-        let stores = SqliteStores::open(&database, presently_sql::OpenOptions::default())
-            .await
-            .map_err(|error| StartError::Failed(error.to_string()))?;
-        let account_store: Arc<dyn AccountStore> = Arc::new(stores.clone());
-        let store: Arc<dyn Store> = Arc::new(stores.clone());
         let accounts = Accounts::new(
-            account_store,
+            database.accounts(),
             AccountSettings {
                 secret,
                 access_lifetime: settings.access_token_lifetime,
@@ -96,8 +90,9 @@ impl App {
         );
         let failed = |error: &dyn std::fmt::Display| StartError::Failed(format!("cannot read the database: {error}"));
         accounts.follow_changes().await.map_err(|error| failed(&error))?;
-        let presently =
-            Presently::open(settings.presence()?, store, Arc::clone(&clock)).await.map_err(|error| failed(&error))?;
+        let presently = Presently::open(settings.presence()?, database.presence(), Arc::clone(&clock))
+            .await
+            .map_err(|error| failed(&error))?;
         for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
             presently.bar(&account.to_string()).await.map_err(|error| failed(&error))?;
         }
@@ -114,7 +109,7 @@ impl App {
             settings,
             presently,
             accounts,
-            stores,
+            database,
             clock,
             metrics,
             acts: tokio::sync::Mutex::new(()),
@@ -201,7 +196,7 @@ impl App {
 
     /// Whether the store answers and can be written to.
     pub(crate) async fn ready(&self) -> Result<(), StoreError> {
-        Store::probe(&self.0.stores).await?;
+        self.0.database.probe().await?;
         self.0.presently.health()
     }
 
@@ -213,7 +208,7 @@ impl App {
         if let Err(error) = self.0.presently.shutdown().await {
             tracing::error!(%error, "the last moments were not kept");
         }
-        self.0.stores.close().await;
+        self.0.database.close().await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use crate::database::DatabaseUrl;
 use crate::settings::{LogFormat, Settings};
 
 /// What there is to see in a demo.
@@ -81,7 +82,7 @@ fn text(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) 
          curl -s {base}/api/users/admin/users/online/ -H \"Authorization: Bearer $TOKEN\"\n\n\
          \x20 Stop with Ctrl-C. More:  presently --help\n\n",
         version = env!("CARGO_PKG_VERSION"),
-        database = settings.database_url.trim_start_matches("sqlite:"),
+        database = DatabaseUrl::parse(&settings.database_url).map_or_else(|_| String::new(), |url| url.name()),
     )
 }
 

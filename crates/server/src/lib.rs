@@ -5,6 +5,7 @@ mod app;
 mod banner;
 mod cli;
 mod command;
+mod database;
 mod docs_page;
 mod extract;
 mod folder;

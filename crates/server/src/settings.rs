@@ -12,12 +12,14 @@ use ipnet::IpNet;
 use presently::{Limits, Policy, Visibility};
 use serde::Deserialize;
 
+use crate::database::DatabaseUrl;
+
 /// Everything a server can be told.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH` or `postgres://…`.
     pub database_url: String,
     /// Signs tokens; made and kept in the data folder when absent.
     pub secret_key: Option<String>,
@@ -146,7 +148,7 @@ pub struct Flags {
     #[command(flatten)]
     /// The database.
     pub database: DatabaseFlags,
-    /// Key that signs tokens, at least 16 bytes [default: made at first start and kept in the data folder]
+    /// Key that signs tokens, at least 16 bytes [default: made at first start and kept in the data folder, or in PostgreSQL]
     #[arg(long, env = "PRESENTLY_SECRET_KEY", hide_env_values = true, value_name = "TEXT")]
     pub secret_key: Option<String>,
     /// Silence after which a user is offline; at least twice the heartbeat interval [default: 120s]
@@ -193,7 +195,7 @@ pub struct Flags {
 /// Where the database is, and the file with settings: shared by all commands.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DatabaseFlags {
-    /// Database [default: sqlite:./data/presently.db]
+    /// Database, sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME [default: sqlite:./data/presently.db]
     #[arg(long, env = "PRESENTLY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// TOML file with settings, named as the flags with _ for - [default: ./presently.toml if it is there]
@@ -349,7 +351,7 @@ impl Settings {
         if self.streams_per_user_max == 0 {
             return Err(BadSettings("streams_per_user_max must be at least 1".to_owned()));
         }
-        sqlite_path(&self.database_url).map(|_| ())
+        DatabaseUrl::parse(&self.database_url).map(|_| ())
     }
 
     /// The timings of presence.
@@ -415,7 +417,9 @@ pub fn sqlite_path(url: &str) -> Result<PathBuf, BadSettings> {
     match path {
         Some(path) if !path.is_empty() && !path.contains(":memory:") => Ok(PathBuf::from(path)),
         Some(_) => Err(BadSettings("database_url: sqlite: must be followed by the path of a file".to_owned())),
-        None => Err(BadSettings("database_url: this version knows sqlite:PATH".to_owned())),
+        None => Err(BadSettings(
+            "database_url: write sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned(),
+        )),
     }
 }
 

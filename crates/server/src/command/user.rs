@@ -1,20 +1,19 @@
 //! `presently user …`: accounts, from the command line. Works on the database, whether a server runs or not.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use presently::clock::{Clock as _, SystemClock};
-use presently_accounts::store::{AccountStore, AuditEntry, Ordering, PageQuery};
+use presently_accounts::store::{AuditEntry, Ordering, PageQuery};
 use presently_accounts::{
     Account, AccountStatus, Accounts, Draft, Role, SecretKey, ServiceError, Settings as AccountSettings,
 };
-use presently_sql::SqliteStores;
 
 use super::Failure;
-use crate::settings::{DatabaseFlags, Settings, sqlite_path};
+use crate::database::{Database, DatabaseUrl};
+use crate::settings::{DatabaseFlags, Settings};
 use crate::wire::convert::jiff_time;
 
 /// The longest password read from stdin, in bytes.
@@ -124,24 +123,21 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
 
 /// The accounts in the database, without a server.
 pub(super) struct Office {
-    stores: SqliteStores,
+    database: Database,
     pub(super) accounts: Accounts,
     pub(super) now: Timestamp,
 }
 
 impl Office {
     pub(super) async fn open(flags: &DatabaseFlags) -> Result<Self, Failure> {
-        let path = sqlite_path(&Settings::database_url(flags)?)?;
-        let stores = SqliteStores::open(&path, presently_sql::OpenOptions::default())
-            .await
-            .map_err(|error| Failure::Failed(error.to_string()))?;
-        let store: Arc<dyn AccountStore> = Arc::new(stores.clone());
+        let url = DatabaseUrl::parse(&Settings::database_url(flags)?)?;
+        let database = url.open().await.map_err(Failure::Failed)?;
         // No token is made here: any key does.
         let secret = SecretKey::new([0_u8; 32]).map_err(|error| Failure::Failed(error.to_string()))?;
         let lifetime = Duration::from_secs(1);
         let settings = AccountSettings { secret, access_lifetime: lifetime, refresh_lifetime: lifetime };
         let now = Timestamp::from_microsecond(SystemClock::new().now().wall.0).unwrap_or_default();
-        Ok(Self { accounts: Accounts::new(store, settings), stores, now })
+        Ok(Self { accounts: Accounts::new(database.accounts(), settings), database, now })
     }
 
     pub(super) fn audit(&self, action: &str, account: Option<&Account>, detail: &str) -> AuditEntry {
@@ -161,7 +157,7 @@ impl Office {
     }
 
     pub(super) async fn close(self) {
-        self.stores.close().await;
+        self.database.close().await;
     }
 }
 

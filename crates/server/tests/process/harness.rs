@@ -24,13 +24,19 @@ pub(crate) const fn ms(n: u64) -> Duration {
 /// A working directory; the data is in `data` within, as by default.
 pub(crate) struct Place {
     folder: TempDir,
+    database_url: Option<String>,
     starts: AtomicU32,
 }
 
 impl Place {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder"), starts: AtomicU32::new(0) }
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), database_url: None, starts: AtomicU32::new(0) }
+    }
+
+    /// One whose programs keep what they know in another database.
+    pub(crate) fn on(database_url: String) -> Self {
+        Self { database_url: Some(database_url), ..Self::new() }
     }
 
     /// The working directory.
@@ -49,6 +55,9 @@ impl Place {
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PRESENTLY_")) {
             command.env_remove(name);
+        }
+        if let Some(url) = &self.database_url {
+            command.env("PRESENTLY_DATABASE_URL", url);
         }
         command
     }

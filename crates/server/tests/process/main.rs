@@ -8,6 +8,7 @@ mod first_start;
 mod harness;
 mod logs;
 mod pause;
+mod postgres;
 mod refusals;
 mod settings;
 mod stop;
