@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Failure, demo, key, serve, user, verify};
+use crate::command::{Failure, demo, key, migrate, serve, user, verify};
 use crate::settings::Flags;
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,8 @@ enum Command {
     /// Make, list and revoke the API keys of applications; works while a server runs
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Copy everything from a SQLite file into an empty PostgreSQL database; the server must be stopped
+    MigrateFrom(migrate::MigrateFrom),
     /// Check a running server from outside, through whatever stands before it
     Verify(verify::Verify),
 }
@@ -59,6 +61,7 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(demo)) => demo.run(),
         Some(Command::User(command)) => user::run(command),
         Some(Command::Key(command)) => key::run(command),
+        Some(Command::MigrateFrom(migrate)) => migrate.run(),
         Some(Command::Verify(verify)) => verify.run(),
     };
     match done {

@@ -11,7 +11,7 @@ use crate::folder::{Folder, random_text};
 use crate::settings::{BadSettings, sqlite_path};
 
 /// The name of the secret that signs tokens, among the secrets in a database.
-const SECRET_KEY: &str = "secret-key";
+pub(crate) const SECRET_KEY: &str = "secret-key";
 
 /// What `database_url` says.
 #[derive(Clone, Debug)]

@@ -30,6 +30,16 @@ impl Folder {
         }
     }
 
+    /// The secret kept here, if one was made.
+    pub(crate) fn kept_secret_key(&self) -> Result<Option<String>, String> {
+        let name = self.path.join("secret-key");
+        match std::fs::read_to_string(&name) {
+            Ok(secret) => Ok(Some(secret.trim_end().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("cannot read {}: {error}", name.display())),
+        }
+    }
+
     /// The secret kept here, made at the first start.
     pub(crate) fn secret_key(&self) -> Result<String, String> {
         let name = self.path.join("secret-key");

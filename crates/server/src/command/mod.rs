@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod key;
+pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod user;
 pub(crate) mod verify;

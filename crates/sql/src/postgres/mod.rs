@@ -5,6 +5,7 @@
 
 mod accounts;
 mod batch;
+mod copy;
 mod failure;
 mod hold;
 mod keys;
@@ -27,6 +28,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
+pub use copy::{CopyError, Progress};
 pub(crate) use failure::failure_of;
 pub use node::Node;
 pub use open::{OpenError, OpenOptions, name_of};

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
+pub(crate) use open::{APPLICATION_ID, version};
 pub use open::{OpenError, OpenOptions};
 use writer::Writer;
 

@@ -18,7 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_api_keys.sql"),
 ];
 /// `PRAGMA application_id` of a Presently database: "PRSN".
-const APPLICATION_ID: i64 = 0x5052_534e;
+pub(crate) const APPLICATION_ID: i64 = 0x5052_534e;
 /// How often a lock is tried that SQLite does not wait for.
 const LOCK_RETRY_EVERY: Duration = Duration::from_millis(20);
 /// The log is cut back to this after a checkpoint.
@@ -229,6 +229,11 @@ async fn is_cut_off(path: &Path, connection: &mut SqliteConnection) -> Result<bo
     Ok(before > 0 && pages == 0 && bytes()? > 0)
 }
 
+/// The newest schema that this program knows.
+pub(crate) fn version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let failed = |error| database(path, &error);
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
@@ -240,7 +245,7 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), O
         let why = "it holds the tables of another program".to_owned();
         return Err(OpenError::NotADatabase { path: path.to_owned(), why });
     }
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = self::version();
     if version > known {
         return Err(OpenError::TooNew { path: path.to_owned(), found: version, known });
     }
