@@ -79,6 +79,25 @@ export class Server {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** What the database is told while the server is down. */
+  sql(text) {
+    const done = spawnSync("sqlite3", [join(this.folder, "presently.db")], { input: text, encoding: "utf8" });
+    assert.equal(done.status, 0, done.stderr);
+    return done.stdout;
+  }
+
+  /** The key of an application. */
+  key() {
+    const made = spawnSync(BIN, ["key", "create", "tests", "--database-url", this.database], { encoding: "utf8" });
+    assert.equal(made.status, 0, made.stderr);
+    return made.stdout.trim();
+  }
+
+  /** Evidence of these users, as the back end of an application reports it. */
+  touch(key, users) {
+    return this.call("POST", "/api/presence/touch", { token: key, body: { users } });
+  }
+
   /** Makes an account, with the program. */
   user(name, role = "user", more = []) {
     const args = ["user", "create", name, "--email", `${name}@example.org`, "--role", role, "--password-stdin", "--database-url", this.database, ...more];
@@ -126,29 +145,29 @@ export class Panel {
     this.faults = [];
     /** Set while the server is away: what the browser says of that is no fault. */
     this.away = false;
+    /** What a test asks for and the browser writes down as an error: an answer that refuses. */
+    this.expected = undefined;
     this.context = await this.browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", timezoneId: "Europe/Berlin", ...options });
-    this.page = await this.context.newPage();
-    this.page.on("pageerror", (error) => this.faults.push(`error: ${error.stack}`));
-    this.page.on("console", (message) => {
+    this.context.on("weberror", (error) => this.faults.push(`error: ${error.error().stack}`));
+    this.context.on("console", (message) => {
       const text = message.text();
       // The browser writes down every answer that is no success; those that a test asks for are no fault.
       if (message.type() === "error" && !(this.away && /Failed to load|ERR_/.test(text)) && !this.expected?.test(text)) this.faults.push(`console: ${text}`);
     });
-    this.page.on("request", (request) => {
+    this.context.on("request", (request) => {
       const url = request.url();
-      if (!url.startsWith(`${this.server.base}/`) && !url.startsWith("data:")) this.faults.push(`elsewhere: ${url}`);
+      if (!url.startsWith(`${this.server.base}/`)) this.faults.push(`elsewhere: ${url}`);
     });
+    this.page = await this.context.newPage();
     await this.context.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
   }
 
   async signIn(username = "boss", hash = "") {
-    this.expected = /401/;
     await this.page.goto(`${this.server.base}/admin${hash}`);
     await this.page.getByLabel("Username").fill(username);
     await this.page.getByLabel("Password").fill(PASSWORD);
     await this.page.getByRole("button", { name: "Sign in" }).click();
     await this.page.getByRole("navigation", { name: "Pages", exact: true }).waitFor();
-    this.expected = undefined;
   }
 
   async go(hash) {
@@ -169,8 +188,10 @@ export class Panel {
     await this.page.locator(".push.live").waitFor();
   }
 
-  picture(name) {
+  async picture(name) {
     mkdirSync(PICTURES, { recursive: true });
+    // Nothing is pointed at.
+    await this.page.mouse.move(0, 0);
     return this.page.screenshot({ path: join(PICTURES, `${name}.png`) });
   }
 

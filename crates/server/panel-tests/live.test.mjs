@@ -109,11 +109,8 @@ test("a killed server and its return heal by themselves", async () => {
 test("where push is cut the table says so, and asks every ten seconds", async () => {
   server.user("erin");
   await panel.page.route("**/api/presence/events*", (route) => route.abort());
-  panel.expected = /Failed to load|ERR_FAILED|401/;
-  await panel.page.goto(`${server.base}/admin#/users`);
-  await panel.page.getByLabel("Username").fill("boss");
-  await panel.page.getByLabel("Password").fill("correct horse battery staple");
-  await panel.page.getByRole("button", { name: "Sign in" }).click();
+  panel.expected = /ERR_FAILED/;
+  await panel.signIn("boss", "#/users");
   await panel.page.getByText("Not live: push is cut. Refreshing every 10 seconds.").waitFor();
   const erin = await server.login("erin");
   const beats = setInterval(() => erin.beat().catch(() => {}), 1_000);

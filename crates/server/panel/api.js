@@ -58,28 +58,71 @@ async function refusal(response) {
   return new Refused(response.status, await response.json().catch(() => null));
 }
 
-/** @type {Promise<boolean> | null} */
-let refreshing = null;
+/** The part of an access token's time after which it is renewed. */
+const RENEW_AFTER = 0.8;
+/** How soon a renewal that failed is tried again. */
+const RENEW_AGAIN_MS = 5_000;
 
-/** New cookies for old ones, one tab at a time: a refresh token is good once. Says whether the session goes on. */
-function refresh() {
-  const work = async () => {
-    // Another tab may have done it; this call is no evidence of anything.
-    if ((await send("GET", "/api/users/heartbeat/")).ok) return true;
-    return (await send("POST", "/admin/session/refresh")).ok;
-  };
-  // A page over plain HTTP from elsewhere than localhost has no locks.
-  const alone = async () => (navigator.locks ? await navigator.locks.request("presently-refresh", work) : await work());
-  refreshing ??= alone().finally(() => {
-    refreshing = null;
-  });
-  return refreshing;
+/** When the session is to be renewed, by this machine's clock. */
+let renewAt = Infinity;
+/** The longest time that an access token was seen to have, in seconds. */
+let lifetime = 0;
+/** @type {Promise<boolean> | null} */
+let renewing = null;
+
+/** Remembers how long the session lasts. @param {any} told */
+function learn(told) {
+  renewAt = told.expires_in === null ? Infinity : Date.now() + told.expires_in * 1000 * RENEW_AFTER;
+  lifetime = Math.max(lifetime, told.expires_in ?? 0);
+  return told;
 }
 
-/** A response that is good; the session is refreshed when it must be. @param {string} method @param {string} path @param {{body?: unknown, signal?: AbortSignal, headers?: Record<string, string>}} [more] */
+/** What the server tells of the session. That there is none is an answer, and no error in the browser's console. */
+async function session() {
+  const response = await send("GET", "/admin/session");
+  if (!response.ok) throw await refusal(response);
+  return response.json();
+}
+
+/** New cookies for old ones, one tab at a time: a refresh token is good once. Says whether the session goes on. */
+function renew() {
+  const work = async () => {
+    const now = await session();
+    // Another tab may have done it.
+    if (now.user && now.expires_in > lifetime * (1 - RENEW_AFTER)) return Boolean(learn(now));
+    if (!now.renewable) return false;
+    const response = await send("POST", "/admin/session/refresh");
+    if (response.ok) return Boolean(learn(await response.json()));
+    if (response.status === 401 || response.status === 403) return false;
+    throw await refusal(response);
+  };
+  // A page over plain HTTP from elsewhere than localhost has no locks.
+  const alone = async () => (navigator.locks ? await navigator.locks.request("presently-renew", work) : await work());
+  renewing ??= alone().finally(() => {
+    renewing = null;
+  });
+  return renewing;
+}
+
+/** Renews the session before its token is over, so that no request is refused for it. */
+async function renewInTime() {
+  if (Date.now() < renewAt) return;
+  try {
+    await renew();
+  } catch {
+    // The token is good for a while: the request itself will tell what is wrong.
+    renewAt = Date.now() + RENEW_AGAIN_MS;
+  }
+}
+
+/** A response that is good; the session is renewed when it must be. @param {string} method @param {string} path @param {{body?: unknown, signal?: AbortSignal, headers?: Record<string, string>}} [more] */
 export async function open(method, path, more) {
+  await renewInTime();
   let response = await send(method, path, more);
-  if (response.status === 401 && (await refresh())) response = await send(method, path, more);
+  if (response.status === 401) {
+    renewAt = 0;
+    if (await renew()) response = await send(method, path, more);
+  }
   if (response.ok) return response;
   const refused = await refusal(response);
   if (response.status === 401) signedOut("Your session is over. Sign in again.");
@@ -99,20 +142,20 @@ export const get = (path, signal) => call("GET", path, undefined, signal);
 
 /** Who is signed in, or null. */
 export async function me() {
-  const path = "/api/users/profile/";
-  let response = await send("GET", path);
-  if (response.status === 401 && (await refresh())) response = await send("GET", path);
-  return response.ok ? response.json() : null;
+  let told = learn(await session());
+  if (!told.user && told.renewable && (await renew())) told = await session();
+  return told.user;
 }
 
 /** @param {string} username @param {string} password */
 export async function signIn(username, password) {
   const response = await send("POST", "/admin/session", { body: { username, password } });
   if (!response.ok) throw await refusal(response);
-  return response.json();
+  return learn(await response.json()).user;
 }
 
 export async function signOut() {
   const response = await send("DELETE", "/admin/session");
   if (!response.ok) throw await refusal(response);
+  renewAt = Infinity;
 }

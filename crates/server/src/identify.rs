@@ -45,6 +45,12 @@ pub(crate) enum Identity {
 /// Which requests prove life: all but the heartbeat (its handler knows which session it names) and those that only look at
 /// or end what is there, or do not look at the token.
 fn is_evidence(method: &Method, path: &str) -> bool {
+    // The panel's own ways to sign in, out and on are what those of the API are.
+    match path {
+        "/admin/session" => return !matches!(*method, Method::POST | Method::DELETE),
+        "/admin/session/refresh" => return *method != Method::POST,
+        _ => {}
+    }
     let auth = path.strip_prefix("/api/auth/").or_else(|| path.strip_prefix("/api/users/"));
     match auth {
         Some("login" | "register" | "refresh" | "verify" | "logout") => *method != Method::POST,
@@ -314,6 +320,10 @@ mod tests {
             (Method::GET, "/nowhere", true),
             (Method::POST, "/api/presence/leave", false),
             (Method::GET, "/api/presence/leave", true),
+            (Method::GET, "/admin/session", true),
+            (Method::POST, "/admin/session", false),
+            (Method::DELETE, "/admin/session", false),
+            (Method::POST, "/admin/session/refresh", false),
         ] {
             assert_eq!(is_evidence(&method, path), evidence, "{method} {path}");
         }

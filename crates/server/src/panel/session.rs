@@ -11,10 +11,10 @@ use super::cookie;
 use crate::app::App;
 use crate::extract::{Json, Nothing};
 use crate::front::{ClientAddress, Origin};
-use crate::identify;
+use crate::identify::{self, Identity};
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::auth::{credentials, device, open_presence};
-use crate::wire::{Login, User, convert};
+use crate::wire::{Login, PanelSession, convert};
 
 type Secure = axum::Extension<Origin>;
 
@@ -39,12 +39,42 @@ fn with_cookies(cookies: [HeaderValue; 2], response: impl IntoResponse) -> Respo
     response
 }
 
+/// What the panel is told of the session that its cookies stand for.
+async fn told(app: &App, caller: &Caller) -> Result<PanelSession, Problem> {
+    let account = app.accounts().store().account(caller.account).await?.ok_or_else(Problem::user_not_found)?;
+    let presence = app.presently().presence(&caller.user).await?;
+    let expires_in = caller.expires_at.saturating_sub(app.now().as_second()).max(0).unsigned_abs();
+    let user = Some(convert::user(account, &presence));
+    Ok(PanelSession { user, expires_in: Some(expires_in), renewable: true })
+}
+
+/// Who is signed in to the panel. To nobody that is an answer too, and no error.
+#[utoipa::path(
+    get, path = "/admin/session", tag = "panel", operation_id = "panel_session",
+    responses((status = 200, body = PanelSession))
+)]
+pub(crate) async fn session(
+    State(app): State<App>,
+    axum::Extension(identity): axum::Extension<Identity>,
+    headers: HeaderMap,
+) -> Result<axum::Json<PanelSession>, Problem> {
+    let renewable =
+        cookie::is_of_the_panel(&Method::GET, &headers) && cookie::value(&headers, cookie::REFRESH).is_some();
+    match &identity {
+        Identity::Known(caller) if caller.admission.is_admin => {
+            Ok(axum::Json(PanelSession { renewable, ..told(&app, caller).await? }))
+        }
+        Identity::Refused(problem) if problem.status().is_server_error() => Err(problem.clone()),
+        _ => Ok(axum::Json(PanelSession { user: None, expires_in: None, renewable })),
+    }
+}
+
 /// Signs an admin in to the panel: the tokens come in cookies that no script can read.
 #[utoipa::path(
     post, path = "/admin/session", tag = "panel", request_body = Login, operation_id = "panel_sign_in",
     params(("X-Presently-Panel" = String, Header, description = "`1`: no page of another site can send it")),
     responses(
-        (status = 200, description = "The admin; cookies `presently_session` and `presently_refresh`", body = User),
+        (status = 200, description = "Cookies `presently_session` and `presently_refresh`", body = PanelSession),
         (status = 400, description = "A field is missing or blank", body = ProblemBody<'static>),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody<'static>),
         (status = 403, description = "`not_an_admin`, `not_from_the_panel`, `account_suspended`, `account_banned`, `account_pending`", body = ProblemBody<'static>),
@@ -61,15 +91,15 @@ pub(crate) async fn sign_in(
     of_the_panel(&Method::POST, &headers)?;
     let (username, password) = credentials(sent)?;
     let signed_in = app.accounts().login(&username, &password, &device(address, &headers), app.now()).await?;
+    let caller = identify::authenticate(&app, &signed_in.tokens.access).await?;
     if !signed_in.account.is_admin() {
-        let caller = identify::authenticate(&app, &signed_in.tokens.access).await?;
         app.accounts().logout(&caller, None, app.now()).await?;
         let detail = "This account is not an administrator's. The panel is for administrators only.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "not_an_admin", detail));
     }
-    let presence = open_presence(&app, &signed_in).await?;
+    open_presence(&app, &signed_in).await?;
     let cookies = cookie::of(&app, &signed_in.tokens, is_secure(&origin));
-    Ok(with_cookies(cookies, axum::Json(convert::user(signed_in.account, &presence))))
+    Ok(with_cookies(cookies, axum::Json(told(&app, &caller).await?)))
 }
 
 /// Trades the refresh token in its cookie for new tokens, in cookies again.
@@ -77,7 +107,7 @@ pub(crate) async fn sign_in(
     post, path = "/admin/session/refresh", tag = "panel", operation_id = "panel_refresh",
     params(("X-Presently-Panel" = String, Header, description = "`1`")),
     responses(
-        (status = 204, description = "The cookies are new"),
+        (status = 200, description = "The cookies are new", body = PanelSession),
         (status = 401, description = "Sign in again", body = ProblemBody<'static>),
         (status = 403, description = "`not_from_the_panel`", body = ProblemBody<'static>),
     )
@@ -93,19 +123,32 @@ pub(crate) async fn refresh(
     let token = cookie::value(&headers, cookie::REFRESH).ok_or_else(Problem::not_authenticated)?;
     let problem = match app.accounts().refresh(token, app.now()).await {
         Ok(refreshed) => {
-            return Ok(with_cookies(cookie::of(&app, &refreshed.tokens, secure), StatusCode::NO_CONTENT));
+            let cookies = cookie::of(&app, &refreshed.tokens, secure);
+            // The old token is used up: the cookies must reach the browser, whatever else fails.
+            let body = match identify::authenticate(&app, &refreshed.tokens.access).await {
+                Ok(caller) => told(&app, &caller).await,
+                Err(problem) => Err(problem),
+            };
+            return Ok(with_cookies(cookies, body.map(axum::Json)));
         }
-        Err(RefreshError::Auth(error)) => error.into(),
-        Err(RefreshError::NotActive(_)) => Problem::account_not_active(),
-        Err(RefreshError::Reused { account, session }) => {
-            app.presently().end_session(&account.to_string(), &session, EndReason::ForcedLogout).await?;
-            Problem::token_not_valid()
-        }
+        Err(error) => refused(&app, error).await?,
     };
     if problem.status().is_server_error() {
         return Err(problem);
     }
     Ok(with_cookies(cookie::gone(secure), problem))
+}
+
+/// Why there are no new tokens. A refresh token that was used before ends its session.
+async fn refused(app: &App, error: RefreshError) -> Result<Problem, Problem> {
+    Ok(match error {
+        RefreshError::Auth(error) => error.into(),
+        RefreshError::NotActive(_) => Problem::account_not_active(),
+        RefreshError::Reused { account, session } => {
+            app.presently().end_session(&account.to_string(), &session, EndReason::ForcedLogout).await?;
+            Problem::token_not_valid()
+        }
+    })
 }
 
 /// Signs out of the panel: the session ends, its tokens stop working at once, the cookies go.
@@ -144,6 +187,10 @@ async fn holder(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Proble
     let Some(refresh) = cookie::value(headers, cookie::REFRESH) else { return Ok(None) };
     match app.accounts().refresh(refresh, app.now()).await {
         Ok(refreshed) => identify::authenticate(app, &refreshed.tokens.access).await.map(Some),
-        Err(_) => Ok(None),
+        Err(error) => match refused(app, error).await? {
+            // Nothing has ended: the cookies stay, and signing out can be tried again.
+            problem if problem.status().is_server_error() => Err(problem),
+            _ => Ok(None),
+        },
     }
 }

@@ -50,7 +50,7 @@ fn open() -> Vec<Documented> {
         routes!(operations::docs),
         routes!(files::page),
         routes!(files::troubleshooting),
-        routes!(session::sign_in, session::sign_out),
+        routes!(session::session, session::sign_in, session::sign_out),
         routes!(session::refresh),
         routes!(sdk::presently_js),
         routes!(sdk::dot_js),

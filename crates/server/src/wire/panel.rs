@@ -3,7 +3,18 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Moment;
+use super::{Moment, User};
+
+/// The session that the panel's cookies stand for.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PanelSession {
+    /// The admin who is signed in; null: nobody, or the access token has expired.
+    pub(crate) user: Option<User>,
+    /// Seconds until the access token expires; null without one.
+    pub(crate) expires_in: Option<u64>,
+    /// Whether there is a refresh token, so that the session may be renewed.
+    pub(crate) renewable: bool,
+}
 
 /// How the server is, at a glance.
 #[derive(Serialize, ToSchema)]

@@ -1,5 +1,7 @@
 //! What the panel is served and asks: its files, its cookies, and the figures and the log that it shows.
 
+use presently_accounts::{Draft, Role};
+use presently_server::CorsOrigins;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -36,7 +38,7 @@ impl Seat {
         let admin = server.admin().await;
         let answer = sign_in(server, &admin.username, PASSWORD).await;
         let (session, refresh) = cookies(&answer);
-        Self { session, refresh, id: answer.ok()["id"].as_i64().unwrap() }
+        Self { session, refresh, id: answer.ok()["user"]["id"].as_i64().unwrap() }
     }
 
     fn call(&self, server: &TestServer, method: Method, path: &str) -> Call {
@@ -55,7 +57,11 @@ async fn every_page_and_file_is_local_and_under_a_strict_policy() {
         for rule in ["default-src 'none'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
             assert!(policy.contains(rule), "{path}: {policy}");
         }
-        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert!(policy.contains("require-trusted-types-for 'script'"), "{path}: {policy}");
+        for lax in ["unsafe", "*", "data:", "http"] {
+            assert!(!policy.contains(lax), "{path}: {policy}");
+        }
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
         let tag = answer.header("etag").unwrap().to_owned();
         assert_eq!(answer.header("cache-control"), Some("no-cache"), "{path}");
@@ -116,6 +122,77 @@ async fn a_page_of_another_site_can_do_nothing_with_the_cookie() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_may_not_say_that_it_is_the_panel() {
+    let server = TestServer::start_with(|settings| settings.cors_origins = CorsOrigins::Any).await;
+    let origin = "https://elsewhere.example";
+    let preflight = server.call(Method::OPTIONS, "/api/users/admin/users/").header("origin", origin);
+    let preflight = preflight
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "x-presently-panel")
+        .await;
+    let allowed = preflight.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+    assert!(!allowed.contains('*') && !allowed.contains("x-presently-panel"), "{allowed}");
+    // And what is allowed is allowed without cookies.
+    for answer in [preflight, server.get("/admin/session").header("origin", origin).await] {
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+    }
+}
+
+#[tokio::test]
+async fn who_is_signed_in_is_told_to_everybody_and_is_never_an_error() {
+    let server = TestServer::start_with(|settings| settings.access_token_lifetime = secs(60)).await;
+    let nobody = |renewable: bool| json!({"user": null, "expires_in": null, "renewable": renewable});
+    let answer = server.get("/admin/session").await;
+    assert_eq!(answer.ok(), nobody(false));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let seat = Seat::take(&server).await;
+    server.advance(secs(20)).await;
+    let told = seat.call(&server, Method::GET, "/admin/session").await.ok();
+    assert_eq!((&told["user"]["id"], &told["renewable"]), (&json!(seat.id), &json!(true)), "{told}");
+    assert_eq!((&told["user"]["online_status"], &told["expires_in"]), (&json!("online"), &json!(40)), "{told}");
+    let elsewhere = seat.call(&server, Method::GET, "/admin/session").header("sec-fetch-site", "cross-site");
+    assert_eq!(elsewhere.await.ok(), nobody(false));
+    server.advance(secs(41)).await;
+    assert_eq!(seat.call(&server, Method::GET, "/admin/session").await.ok(), nobody(true));
+    let plain = server.visitor("plain").await;
+    let told = server.get("/admin/session").header("cookie", &format!("presently_session={}", plain.access));
+    assert_eq!(told.await.ok(), nobody(false));
+}
+
+#[tokio::test]
+async fn the_cookie_of_who_is_no_admin_any_more_opens_nothing() {
+    let server = TestServer::start().await;
+    let other = server.admin().await;
+    let draft = Draft { username: "second".into(), password: PASSWORD.into(), role: Role::Admin, ..Draft::default() };
+    server.account_with(draft).await;
+    let answer = sign_in(&server, "second", PASSWORD).await;
+    let (session, refresh) = cookies(&answer);
+    let seat = Seat { session, refresh, id: answer.ok()["user"]["id"].as_i64().unwrap() };
+    seat.call(&server, Method::GET, "/api/users/admin/audit/").await.ok();
+    let path = format!("/api/users/admin/users/{}/", seat.id);
+    other.patch(&path).json(json!({"role": "user", "is_staff": false})).await.ok();
+    seat.call(&server, Method::GET, "/api/users/admin/audit/").await.problem(403, "permission_denied");
+    assert_eq!(seat.call(&server, Method::GET, "/admin/session").await.ok()["user"], Value::Null);
+    other.act(seat.id, "suspend").await;
+    seat.call(&server, Method::GET, "/api/users/admin/audit/").await.problem(401, "token_not_valid");
+    let refused = seat.call(&server, Method::POST, "/admin/session/refresh").header(OWN.0, OWN.1).await;
+    refused.problem(401, "token_not_valid");
+    assert_eq!(cookies(&refused), ("presently_session=".to_owned(), "presently_refresh=".to_owned()));
+}
+
+#[tokio::test]
+async fn passwords_cannot_be_guessed_through_the_panel() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let mut statuses = Vec::new();
+    for _ in 0..12 {
+        statuses.push(sign_in(&server, &admin.username, "a guess").status().await);
+    }
+    assert!(statuses.starts_with(&[401; 9]), "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+}
+
+#[tokio::test]
 async fn a_token_that_is_given_counts_and_not_the_cookie() {
     let server = TestServer::start().await;
     let seat = Seat::take(&server).await;
@@ -141,13 +218,24 @@ async fn signing_out_ends_the_session_and_takes_the_cookies_back() {
 }
 
 #[tokio::test]
+async fn signing_out_brings_nobody_online() {
+    let server = TestServer::start().await;
+    let seat = Seat::take(&server).await;
+    server.advance(secs(300)).await;
+    let before = server.history(seat.id).await;
+    seat.call(&server, Method::POST, "/admin/session/refresh").header(OWN.0, OWN.1).await.ok();
+    seat.call(&server, Method::DELETE, "/admin/session").header(OWN.0, OWN.1).await.is(204);
+    assert_eq!(server.history(seat.id).await, before);
+}
+
+#[tokio::test]
 async fn a_panel_that_stays_open_outlives_its_access_token() {
     let server = TestServer::start_with(|settings| settings.access_token_lifetime = secs(60)).await;
     let mut seat = Seat::take(&server).await;
     server.advance(secs(61)).await;
     seat.call(&server, Method::GET, "/api/users/profile/").await.problem(401, "token_not_valid");
     let refreshed = seat.call(&server, Method::POST, "/admin/session/refresh").header(OWN.0, OWN.1).await;
-    refreshed.is(204);
+    assert_eq!(refreshed.ok()["expires_in"], 60);
     let old = std::mem::replace(&mut seat.refresh, cookies(&refreshed).1);
     seat.session = cookies(&refreshed).0;
     seat.call(&server, Method::GET, "/api/users/profile/").await.ok();
@@ -180,16 +268,14 @@ async fn the_overview_counts_what_is() {
     let told = admin.get("/api/users/admin/overview/").await.ok();
     assert_eq!((&told["online"], &told["away"], &told["sessions"]), (&json!(2), &json!(1), &json!(3)), "{told}");
     assert_eq!(told["store_healthy"], true);
-    assert_eq!(
-        told["lateness"],
-        json!({"count": 0, "mean_seconds": null, "p99_seconds": null, "within_a_second": null})
-    );
+    // Tests that share a process share its counters.
+    let late = told["lateness"]["count"].as_u64().unwrap();
     assert_time(&told["as_of"]);
     server.advance(secs(125)).await;
     let told = admin.get("/api/users/admin/overview/").await.ok();
     assert_eq!((&told["online"], &told["away"]), (&json!(1), &json!(0)), "{told}");
-    assert_eq!(told["lateness"]["count"], 3, "the admin's own login fell silent too: {told}");
-    assert_eq!(told["lateness"]["within_a_second"], 1.0);
+    assert!(told["lateness"]["count"].as_u64() >= Some(late + 3), "the admin's own login fell silent too: {told}");
+    assert!(told["lateness"]["within_a_second"].as_f64() > Some(0.5), "{told}");
     bob.get("/api/users/admin/overview/").await.problem(403, "permission_denied");
 }
 

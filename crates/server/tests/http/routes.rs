@@ -100,6 +100,8 @@ pub(crate) const OPERATIONS: &[&str] = &[
     "/admin",
     "/sdk/presently.js",
     "/sdk/dot.js",
+    "/admin/session",
+    "/admin/troubleshooting",
 ];
 
 const fn route(path: &'static str, methods: &'static [&'static str], who: Who) -> Route {
