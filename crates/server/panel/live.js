@@ -7,6 +7,8 @@ import { learnClock } from "./time.js";
 const SILENCE_MS = 30_000;
 const PAUSE_MS = 500;
 const PAUSE_MAX_MS = 8_000;
+/** A stream that went on for so long was no failure. */
+const LIVED_MS = 1_000;
 
 /** @typedef {{user_id: string, status: string, last_seen: string | null, since: string | null, as_of: string}} Presence */
 
@@ -37,6 +39,9 @@ export function watch(ids, seen, turned) {
   const run = async () => {
     const mine = new AbortController();
     stream = mine;
+    // The server ends a stream with the token that it stands on: it is asked for anew at once, and only if that fails push is cut.
+    let ended = false;
+    let began = Infinity;
     let silence = setTimeout(() => mine.abort(), SILENCE_MS);
     try {
       const path = `/api/presence/events?users=${ids.map(encodeURIComponent).join(",")}`;
@@ -44,10 +49,12 @@ export function watch(ids, seen, turned) {
       if (over || !response.body) return;
       turned(true);
       pause = PAUSE_MS;
+      began = performance.now();
       const parse = events(take);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { done, value } = await reader.read();
+        ended = done && performance.now() - began > LIVED_MS;
         if (done || over) break;
         clearTimeout(silence);
         silence = setTimeout(() => mine.abort(), SILENCE_MS);
@@ -58,7 +65,8 @@ export function watch(ids, seen, turned) {
     } finally {
       clearTimeout(silence);
       mine.abort();
-      if (!over && stream === mine) {
+      if (!over && stream === mine && ended) timer = setTimeout(run);
+      else if (!over && stream === mine) {
         turned(false);
         timer = setTimeout(run, pause * (0.5 + Math.random()));
         pause = Math.min(pause * 2, PAUSE_MAX_MS);
