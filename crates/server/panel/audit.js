@@ -80,7 +80,7 @@ function line(entry) {
     h("td", {}, entry.actor ? account(entry.actor) : h("span", { class: "soft" }, "the command line")),
     h("td", {}, WORDS[entry.action] ?? entry.action),
     h("td", {}, entry.target ? account(entry.target) : "–"),
-    h("td", { class: "detail" }, entry.detail),
+    h("td", { class: "detail" }, entry.detail === entry.target?.username ? "" : entry.detail),
   );
 }
 

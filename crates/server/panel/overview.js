@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { chart } from "./chart.js";
 import { h, put, say } from "./dom.js";
-import { bytes, clock, count, exact, learnClock, length } from "./time.js";
+import { bytes, count, exact, learnClock, length } from "./time.js";
 
 const FIGURES_MS = 2_000;
 const CHART_MS = 30_000;
@@ -62,7 +62,7 @@ export function showOverview({ place }) {
         const told = await get(`/api/users/admin/overview/samples/?window=${span}`);
         if (over || mine !== round) return;
         put(picture, chart(told.samples, `Online and away over the last ${span}`));
-        say(honest, `Until ${clock(told.sampled_since)} (${exact(told.sampled_since)}), when this server started, reckoned back from the kept history of transitions; since then counted once a minute. Accounts that were erased are not in the reckoned part.`);
+        say(honest, `Counted each minute since this server started (${exact(told.sampled_since)}); before that reckoned back from the history of transitions, where erased accounts are missing.`);
       } catch {
         // The figures say that the server does not answer.
       }
@@ -76,8 +76,8 @@ export function showOverview({ place }) {
     tiles.online.set(count(told.online));
     tiles.away.set(count(told.away));
     tiles.sessions.set(count(told.sessions), `${count(told.streams)} open streams and sockets`);
-    tiles.heartbeats.set(rate(told.heartbeats_per_second), "all evidence of life, over the last minute");
-    tiles.transitions.set(rate(told.transitions_per_minute), "over the last minute");
+    tiles.heartbeats.set(rate(told.heartbeats_per_second), "all evidence of life, last minute");
+    tiles.transitions.set(rate(told.transitions_per_minute), "last minute");
     tiles.lateness.set(
       late.count === 0 ? "nobody yet" : late.p99_seconds === null ? "over 30 s" : `≤ ${late.p99_seconds} s`,
       late.count === 0 ? "nobody fell silent since the start" : `99 of 100, of ${count(late.count)} since the start; ${percent(late.within_a_second)} within a second`,
@@ -123,7 +123,7 @@ function tile(title, status) {
 }
 
 /** @param {number} amount */
-const rate = (amount) => (amount >= 100 ? count(Math.round(amount)) : amount >= 10 ? amount.toFixed(0) : amount.toFixed(1));
+const rate = (amount) => (amount >= 100 ? count(Math.round(amount)) : amount >= 10 || amount === 0 ? amount.toFixed(0) : amount.toFixed(1));
 
 /** @param {number | null} share */
 const percent = (share) => (share === null ? "none" : share === 1 ? "all" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`);

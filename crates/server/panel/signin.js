@@ -30,7 +30,7 @@ export function showSignIn(place, why, then) {
       },
     },
     h("h1", {}, h("img", { src: "/admin/icon.svg", alt: "", width: 28, height: 28 }), "Presently"),
-    h("p", { class: "soft" }, "Who is online, as it happens. For administrators."),
+    h("p", { class: "soft" }, "Who is online, as it happens."),
     isDemo() && h("p", { class: "demo" }, "A demo: everybody here is made up. Sign in as admin with the password demo-demo-demo."),
     h("label", { for: "username" }, "Username"),
     username,

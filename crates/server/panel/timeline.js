@@ -69,9 +69,13 @@ export function timeline(shown) {
   return h(
     "div",
     { class: "timeline" },
-    shown.map((one) => [h("span", { class: "soft" }, day(one.from)), band(one), h("span", { class: "sum" }, one.online ? `${length(one.online)} online` : "–")]),
-    h("span"),
-    h("span", { class: "hours soft", "aria-hidden": "true" }, ["0", "6", "12", "18", "24"].map((hour) => h("span", {}, hour))),
-    h("span", { class: "sum soft legend" }, h("span", { class: "dot online" }, "online"), h("span", { class: "dot away" }, "away")),
+    shown.map((one) => h("div", { class: "day" }, h("span", { class: "name soft" }, day(one.from)), band(one), h("span", { class: "sum" }, one.online ? `${length(one.online)} online` : "–"))),
+    h(
+      "div",
+      { class: "day" },
+      h("span", { class: "name" }),
+      h("span", { class: "hours soft", "aria-hidden": "true" }, ["0", "6", "12", "18", "24"].map((hour) => h("span", {}, hour))),
+      h("span", { class: "sum soft legend" }, h("span", { class: "dot online" }, "online"), h("span", { class: "dot away" }, "away")),
+    ),
   );
 }

@@ -6,6 +6,7 @@ import { dot, h, put, redot, say } from "./dom.js";
 import { showLive, watch } from "./live.js";
 import { ago, exact, learnClock, relative, setAgo } from "./time.js";
 import { days, timeline, windowStart } from "./timeline.js";
+import { lastUsers } from "./users.js";
 
 const REFRESH_MS = 10_000;
 const NEWEST = 12;
@@ -82,7 +83,7 @@ export function showUser({ place, path, me }) {
     redot(status, explained.presence.status);
     setAgo(seen, explained.presence.last_seen, explained.presence.status === "online" ? "now" : "");
     say(about, [account.full_name, account.email, account.is_staff ? `${account.role}, staff` : account.role, `account ${account.display_status === "inactive" ? "deactivated" : account.display_status}`, `joined ${exact(account.created_at)}`, `number ${account.id}`].filter(Boolean).join(" · "));
-    const offers = actions(account, me, load, () => (location.hash = "#/users"));
+    const offers = actions(account, me, load, () => (location.hash = lastUsers()));
     const key = JSON.stringify([account.display_status, account.status, account.role, account.online_status, offers.map((offer) => offer.word)]);
     // Buttons that are the same stay: one of them may have the focus.
     if (key !== offered) {
@@ -99,7 +100,7 @@ export function showUser({ place, path, me }) {
 
   put(
     place,
-    h("p", { class: "back" }, h("a", { href: "#/users" }, "← Users")),
+    h("p", { class: "back" }, h("a", { href: lastUsers() }, "← Users")),
     h("div", { class: "title" }, name, status, h("span", { class: "soft" }, "last seen ", seen), h("span", { class: "grow" }), push),
     about,
     trouble,
@@ -141,7 +142,7 @@ function explain(why, told) {
   if (told.held) rest.push(h("li", {}, `Set to ${told.held} until the user is next heard of.`));
   if (told.invisible) rest.push(h("li", {}, "Invisible: everybody but admins is shown an offline user."));
   if (told.barred) rest.push(h("li", {}, "Barred: the account may not be present until it is activated."));
-  rest.push(h("li", {}, `The sessions alone say ${told.merged}: ${told.sessions.length} live.`));
+  if (rest.length) rest.push(h("li", {}, `The sessions alone say ${told.merged}: ${told.sessions.length} live.`));
   if (told.presence.since) rest.push(h("li", {}, `${capital(told.presence.status)} since ${exact(told.presence.since)}.`));
   put(why, h("p", { class: "because" }, told.because), h("ul", {}, rest), h("p", { class: "soft" }, "It looks wrong? ", h("a", { href: "/admin/troubleshooting" }, "Troubleshooting"), "."));
 }

@@ -12,7 +12,7 @@ const REFRESH_MS = 10_000;
 /** When whom the page shows depends on statuses: so often, */
 const STATUS_REFRESH_MS = 1_000;
 /** but never more than this part of the time. */
-const BUSY_PART = 10;
+const BUSY_PART = 5;
 
 const COLUMNS = [
   { title: "User", order: "username" },
@@ -25,6 +25,10 @@ const COLUMNS = [
 
 const DEFAULTS = { search: "", online_status: "", status: "", role: "", ordering: "-created_at", page: "1", per_page: "50" };
 
+/** Where the table was left, so that the way back from a user leads there. */
+let left = "#/users";
+export const lastUsers = () => left;
+
 /** @type {import("./app.js").Page} */
 export function showUsers({ place, query, me }) {
   const asked = /** @type {Record<string, string>} */ ({ ...DEFAULTS });
@@ -32,6 +36,7 @@ export function showUsers({ place, query, me }) {
 
   /** @type {Map<number, Row>} */
   const rows = new Map();
+  left = location.hash;
   let total = 0;
   let over = false;
   let live = false;
@@ -73,7 +78,8 @@ export function showUsers({ place, query, me }) {
   const ask = (changed) => {
     Object.assign(asked, changed);
     const told = new URLSearchParams(Object.entries(asked).filter(([name, value]) => value !== DEFAULTS[/** @type {keyof DEFAULTS} */ (name)]));
-    history.replaceState(null, "", `#/users${told.size ? `?${told}` : ""}`);
+    left = `#/users${told.size ? `?${told}` : ""}`;
+    history.replaceState(null, "", left);
     load();
   };
 
@@ -120,6 +126,7 @@ export function showUsers({ place, query, me }) {
   function show(page) {
     total = page.count;
     const kept = new Set();
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     let before = null;
     for (const user of page.results) {
       kept.add(user.id);
@@ -135,6 +142,8 @@ export function showUsers({ place, query, me }) {
       row.element.remove();
       rows.delete(id);
     }
+    // A row that moved has lost the focus on the way.
+    if (focused?.isConnected && body.contains(focused)) focused.focus({ preventScroll: true });
     frame();
     const ids = page.results.map((/** @type {any} */ user) => String(user.id)).sort();
     // With nobody to watch, the stream still tells whether it is cut.
@@ -229,7 +238,8 @@ class Row {
   constructor(user) {
     this.user = user;
     this.name = h("a", { href: `#/users/${user.id}` });
-    this.email = h("span", { class: "soft" });
+    this.full = h("span");
+    this.email = h("span");
     this.dot = dot(user.online_status);
     this.seen = ago(null);
     this.role = h("td", { class: "wide" });
@@ -237,7 +247,7 @@ class Row {
     this.element = h(
       "tr",
       { "data-user": user.id },
-      h("th", { scope: "row" }, this.name, this.email),
+      h("th", { scope: "row" }, this.name, h("span", { class: "soft more" }, this.full, this.email)),
       h("td", {}, this.dot),
       h("td", {}, this.seen),
       this.role,
@@ -251,7 +261,8 @@ class Row {
   update(user) {
     this.user = user;
     say(this.name, user.username);
-    say(this.email, [user.full_name, user.email].filter(Boolean).join(" · "));
+    say(this.full, user.full_name);
+    say(this.email, user.email);
     say(this.role, user.role);
     const state = user.display_status === "inactive" ? "deactivated" : user.display_status;
     say(this.state, state);

@@ -60,7 +60,8 @@ fn html(markdown: &str) -> String {
             _ if matches!(open, Block::Item(_)) && line.starts_with(' ') => open,
             _ => Block::Paragraph,
         };
-        if next != open {
+        let begins = next != open;
+        if begins {
             page.push_str(open.end());
             page.push_str(match next {
                 Block::None => "",
@@ -76,7 +77,7 @@ fn html(markdown: &str) -> String {
         open = next;
         match next {
             Block::Code => {}
-            Block::Table => row(&mut page, text),
+            Block::Table => row(&mut page, text, if begins { "th" } else { "td" }),
             Block::Item(_) => {
                 let _ = writeln!(page, "{}", inline(item(text).unwrap_or(text)));
             }
@@ -114,14 +115,14 @@ fn heading(page: &mut String, text: &str) {
     let _ = writeln!(page, "<h{level} id=\"{}\">{}</h{level}>", escaped(&name), inline(words));
 }
 
-fn row(page: &mut String, text: &str) {
+fn row(page: &mut String, text: &str, cell: &str) {
     let cells: Vec<_> = text.trim_matches('|').split('|').map(str::trim).collect();
     if cells.iter().all(|cell| !cell.is_empty() && cell.bytes().all(|byte| matches!(byte, b'-' | b':'))) {
         return;
     }
     page.push_str("<tr>");
-    for cell in cells {
-        let _ = write!(page, "<td>{}</td>", inline(cell));
+    for words in cells {
+        let _ = write!(page, "<{cell}>{}</{cell}>", inline(words));
     }
     page.push_str("</tr>");
 }
@@ -183,7 +184,7 @@ mod tests {
             "<ol><li>first\nmore\n</li><li>second",
             "<ul><li>a\n</li><li>b",
             "<pre tabindex=\"0\"><code>&lt;code&gt;\n</code></pre>",
-            "<tr><td>a</td><td>b</td></tr><tr><td>1</td>",
+            "<tr><th>a</th><th>b</th></tr><tr><td>1</td>",
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }
