@@ -166,7 +166,7 @@ export function showUsers({ place, query, me }) {
     const back = now && !live;
     live = now;
     showLive(push, live);
-    if (back && rows.size) again(0);
+    if (back) again(0);
   }
 
   function frame() {
