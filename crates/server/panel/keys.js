@@ -5,6 +5,9 @@ import { ask, tell } from "./dialogs.js";
 import { h, put, say, toast } from "./dom.js";
 import { ago, exact } from "./time.js";
 
+/** What a phone has no room for. */
+const WIDE = ["Begins with", "Made"];
+
 /** @type {import("./app.js").Page} */
 export function showKeys({ place }) {
   let over = false;
@@ -29,7 +32,7 @@ export function showKeys({ place }) {
     return h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, ["Name", "Begins with", "Made", "Last used", ""].map((title) => h(title ? "th" : "td", title ? { scope: "col" } : {}, title)))),
+      h("thead", {}, h("tr", {}, ["Name", "Begins with", "Made", "Last used", ""].map((title) => h(title ? "th" : "td", { scope: title ? "col" : null, class: WIDE.includes(title) ? "wide" : null }, title)))),
       h(
         "tbody",
         {},
@@ -38,8 +41,8 @@ export function showKeys({ place }) {
             "tr",
             { class: key.revoked_at ? "gone" : "" },
             h("th", { scope: "row" }, key.name),
-            h("td", {}, h("code", {}, `${key.prefix}…`)),
-            h("td", {}, h("time", { datetime: key.created_at }, exact(key.created_at))),
+            h("td", { class: "wide" }, h("code", {}, `${key.prefix}…`)),
+            h("td", { class: "wide" }, h("time", { datetime: key.created_at }, exact(key.created_at))),
             h("td", {}, ago(key.last_used_at)),
             h("td", { class: "end" }, key.revoked_at ? h("span", { class: "state", title: exact(key.revoked_at) }, "revoked") : h("button", { class: "careful", "aria-label": `Revoke ${key.name}`, onclick: () => revoke(key) }, "Revoke…")),
           ),

@@ -43,9 +43,9 @@ export function showUser({ place, path, me }) {
   const buttons = h("div", { class: "actions", role: "group", "aria-label": "Actions" });
   const trouble = h("p", { class: "notice", role: "alert", hidden: true });
   const why = h("div", { class: "why" });
-  const sessions = h("div", { class: "scroll" });
+  const sessions = scroll("Sessions");
   const picture = h("div");
-  const newest = h("div", { class: "scroll" });
+  const newest = scroll("Newest transitions");
 
   async function load() {
     clearTimeout(timer);
@@ -129,6 +129,9 @@ export function showUser({ place, path, me }) {
     unwatch();
   };
 }
+
+/** A table that may be wider than the screen, and that the keyboard moves too. @param {string} title */
+const scroll = (title) => h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": title });
 
 /** @param {string} title @param {Node} content */
 const card = (title, content) => h("section", { class: "card" }, h("h2", {}, title), content);

@@ -69,7 +69,7 @@ fn html(markdown: &str) -> String {
                 Block::Item("ul") => "<ul><li>",
                 Block::Item(_) => "<ol><li>",
                 Block::Code => "<pre tabindex=\"0\"><code>",
-                Block::Table => "<div class=\"scroll\"><table>",
+                Block::Table => "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"Causes\"><table>",
             });
         } else if item(text).is_some() {
             page.push_str("</li><li>");
