@@ -117,6 +117,11 @@ async fn why_a_user_has_their_status() {
     admin.act(alice.id, "suspend").await;
     let why = admin.get(&path).await.ok();
     assert_eq!((&why["barred"], &why["account"]["may_be_present"]), (&json!(true), &json!(false)));
+    assert_eq!(why["because"], "Offline: the account is suspended and may not be present.");
+    admin.act(alice.id, "activate").await;
+    admin.patch(&format!("/api/users/admin/users/{}/", alice.id)).json(json!({"is_active": false})).await.ok();
+    let why = admin.get(&path).await.ok();
+    assert_eq!(why["because"], "Offline: the account is deactivated and may not be present.");
     let nobody = admin.get("/api/presence/nobody/explain").await.ok();
     assert_eq!((&nobody["account"], &nobody["sessions"]), (&Value::Null, &json!([])));
 }

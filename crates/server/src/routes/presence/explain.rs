@@ -79,13 +79,18 @@ fn state(account: Account) -> AccountState {
     }
 }
 
+fn account_word(account: &Account) -> &'static str {
+    if account.is_active { account.status.as_str() } else { "deactivated" }
+}
+
 fn because(explained: &Explanation, invisible: bool, account: Option<&Account>) -> String {
     let status = explained.presence.status.as_str();
     let state = account.filter(|account| !account.may_be_present());
     let because = match (explained.overrides.first(), explained.held) {
-        _ if explained.barred || state.is_some() => {
-            format!("Offline: the account may not be present{}.", state.map_or("", |_| " in its state"))
-        }
+        _ if explained.barred || state.is_some() => match state {
+            Some(account) => format!("Offline: the account is {} and may not be present.", account_word(account)),
+            None => "Offline: the account may not be present.".to_owned(),
+        },
         (Some(standing), _) => format!("An override by the {} says {status}.", standing.source.as_str()),
         (None, Some(_)) => format!("It was set to {status} until the user's next evidence."),
         (None, None) => match explained.sessions.len() {
