@@ -107,12 +107,8 @@ function renew() {
 /** Renews the session before its token is over, so that no request is refused for it. */
 async function renewInTime() {
   if (Date.now() < renewAt) return;
-  try {
-    await renew();
-  } catch {
-    // The token is good for a while: the request itself will tell what is wrong.
-    renewAt = Date.now() + RENEW_AGAIN_MS;
-  }
+  // The token is good for a while: the request itself will tell what is wrong.
+  if (!(await renew().catch(() => false))) renewAt = Date.now() + RENEW_AGAIN_MS;
 }
 
 /** A response that is good; the session is renewed when it must be. @param {string} method @param {string} path @param {{body?: unknown, signal?: AbortSignal, headers?: Record<string, string>}} [more] */
