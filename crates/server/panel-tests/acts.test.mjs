@@ -144,6 +144,7 @@ test("every act is asked about first, and shows at once", async () => {
   await panel.page.getByRole("dialog").getByLabel(/Reason/).fill("too loud");
   await yes("Suspend");
   await says("account suspended");
+  await panel.page.getByText("Offline: the account is suspended and may not be present.").waitFor();
   await shows("offline");
   await panel.page.getByText("Barred:").waitFor();
   await press("Activate…");
@@ -156,6 +157,23 @@ test("every act is asked about first, and shows at once", async () => {
   await yes("Delete for good");
   await panel.page.getByRole("heading", { name: "Users" }).waitFor();
   await panel.page.locator(`tr[data-user="${made.id}"]`).waitFor({ state: "detached" });
+});
+
+test("a user who is gone is said to be gone, and the way back leads to the table as it was", async () => {
+  const made = await server.make("leaver");
+  await panel.signIn("boss", "#/users?search=leaver");
+  await panel.page.getByRole("link", { name: "leaver" }).click();
+  await panel.page.getByRole("heading", { name: "leaver" }).waitFor();
+  await panel.live();
+  await server.call("DELETE", `/api/users/admin/users/${made.id}/`, { token: server.boss.token });
+  panel.expected = /404/;
+  await panel.page.reload();
+  await panel.page.getByRole("heading", { name: "There is no such user" }).waitFor();
+  await panel.go("#/users?search=leaver");
+  await panel.page.getByText("Nobody matches.").waitFor();
+  await panel.go("#/users/1");
+  await panel.page.getByRole("link", { name: "← Users" }).click();
+  await panel.page.getByText("Nobody matches.").waitFor();
 });
 
 test("a pending account is approved", async () => {

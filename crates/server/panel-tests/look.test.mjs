@@ -153,6 +153,10 @@ test("on a phone nothing is wider than the screen", async () => {
     await visit(name);
     const wide = await panel.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.equal(wide, 0, `${name} scrolls sideways by ${wide} px`);
+    await panel.page.setViewportSize({ width: 320, height: 700 });
+    const wider = await panel.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(wider, 0, `${name} scrolls sideways by ${wider} px on a small phone`);
+    await panel.page.setViewportSize({ width: 390, height: 844 });
     await axe(`${name} on a phone`);
     await panel.picture(`${name}-phone`);
   }

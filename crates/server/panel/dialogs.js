@@ -48,7 +48,10 @@ export function ask({ title, text, fields = [], yes, danger = false, act }) {
       event.preventDefault();
       button.disabled = true;
       say(said, "");
-      for (const { error } of inputs.values()) say(error, "");
+      for (const { input, error } of inputs.values()) {
+        say(error, "");
+        input.removeAttribute("aria-invalid");
+      }
       try {
         outcome = await act(Object.fromEntries([...inputs].map(([name, { input }]) => [name, input.value])));
         dialog.close();
@@ -59,6 +62,7 @@ export function ask({ title, text, fields = [], yes, danger = false, act }) {
             const field = inputs.get(name);
             if (!field) continue;
             say(field.error, sentences.join(" "));
+            field.input.setAttribute("aria-invalid", "true");
             field.input.focus();
             left = "";
           }

@@ -6,6 +6,8 @@ import { clock, day, length, now } from "./time.js";
 const DAYS = 7;
 /** How wide a band is drawn: a unit a minute, a day of 25 hours at most. */
 const MINUTE_MS = 60_000;
+/** More transitions are not told: of a longer history, the newest. */
+const TOLD_MAX = 10_000;
 
 /** @typedef {{status: string, from: number, to: number}} Span */
 /** @typedef {{from: number, to: number, spans: Span[], online: number, away: number}} Day */
@@ -29,7 +31,8 @@ export function days(transitions, presence) {
   const start = windowStart();
   const held = presence.since && Date.parse(presence.since) <= start ? presence.status : "offline";
   let status = transitions[0]?.from ?? held;
-  let since = start;
+  // What is before the first of a cut history is not known, and not drawn.
+  let since = transitions.length < TOLD_MAX ? start : Date.parse(transitions[0].at);
   /** @type {Span[]} */
   const spans = [];
   for (const row of transitions) {

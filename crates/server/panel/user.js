@@ -35,6 +35,7 @@ export function showUser({ place, path, me }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
+  const back = h("p", { class: "back" }, h("a", { href: lastUsers() }, "← Users"));
   const name = h("h1", {}, "…");
   const status = dot("offline");
   const seen = ago(null);
@@ -63,9 +64,12 @@ export function showUser({ place, path, me }) {
       show(account, explained, history);
     } catch (error) {
       if (over || mine !== round) return;
-      say(trouble, error instanceof Refused && error.status === 404 ? "There is no such user." : /** @type {Error} */ (error).message);
+      if (error instanceof Refused && error.status === 404) {
+        unwatch();
+        return put(place, back, h("h1", {}, "There is no such user"));
+      }
+      say(trouble, /** @type {Error} */ (error).message);
       trouble.hidden = false;
-      if (error instanceof Refused && error.status === 404) return;
     }
     again(REFRESH_MS);
   }
@@ -100,7 +104,7 @@ export function showUser({ place, path, me }) {
 
   put(
     place,
-    h("p", { class: "back" }, h("a", { href: lastUsers() }, "← Users")),
+    back,
     h("div", { class: "title" }, name, status, h("span", { class: "soft" }, "last seen ", seen), h("span", { class: "grow" }), push),
     about,
     trouble,
