@@ -1,5 +1,7 @@
 //! What the panel is served and asks: its files, its cookies, and the figures and the log that it shows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use presently_accounts::{Draft, Role};
 use presently_server::CorsOrigins;
 use reqwest::Method;
@@ -306,6 +308,52 @@ async fn the_samples_end_now_and_outlive_a_restart() {
     assert!(samples(&server, "day").await.len() >= 288);
     let bad = admin.get("/api/users/admin/overview/samples/?window=year").await;
     bad.names_field("window");
+}
+
+#[tokio::test]
+async fn what_is_reckoned_back_is_what_was_counted() {
+    let mut server = TestServer::start().await;
+    let admin = server
+        .account_with(Draft {
+            username: "root".into(),
+            password: PASSWORD.into(),
+            role: Role::Admin,
+            ..Draft::default()
+        })
+        .await;
+    let samples = async |server: &TestServer| -> BTreeMap<String, (u64, u64)> {
+        let token = server.foreign_token(admin);
+        let told = server.get("/api/users/admin/overview/samples/").bearer(&token).await.ok();
+        let sample = |sample: &Value| {
+            let number = |name: &str| sample[name].as_u64().unwrap();
+            (sample["at"].as_str().unwrap().to_owned(), (number("online"), number("away")))
+        };
+        told["samples"].as_array().unwrap().iter().map(sample).collect()
+    };
+    // Half a minute from every sample somebody comes, falls idle, falls silent or goes.
+    server.advance(secs(7)).await;
+    let (ada, bob) = (server.visitor("ada").await, server.visitor("bob").await);
+    for minute in 0..10 {
+        server.advance(secs(30)).await;
+        if minute < 6 {
+            ada.beat_with(json!({"activity": if minute % 3 == 2 { "idle" } else { "active" }})).await;
+        }
+        if minute == 3 {
+            bob.logout().await;
+        }
+        server.advance(secs(30)).await;
+    }
+    server.advance(secs(53)).await;
+    let mut counted = samples(&server).await;
+    // The newest is of the moment of the question.
+    counted.pop_last();
+    server.restart().await;
+    let reckoned = samples(&server).await;
+    let both: Vec<_> = counted.iter().filter_map(|(at, then)| Some((at, then, reckoned.get(at)?))).collect();
+    assert!(both.len() >= 8, "the same moments: {counted:?} {reckoned:?}");
+    assert!(both.iter().all(|(_, then, now)| then == now), "{both:?}");
+    let seen: BTreeSet<_> = both.iter().map(|(_, then, _)| **then).collect();
+    assert!(seen.len() >= 4, "it was not always the same: {seen:?}");
 }
 
 #[tokio::test]
