@@ -168,7 +168,7 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     async fn whispers(&self) -> Result<Box<dyn Whispers>, BusError>;
 
     /// Puts a chunk behind those that wait for `to`: `false`, and nothing is done, while [`CHUNKS_WAITING_MAX`] wait there. Up to [`CHUNK_BYTES_MAX`];
-    /// gone when none is put or taken for [`CHUNKS_KEPT`]. After [`BusError::Unavailable`] it may have been put, so that another try may put it twice.
+    /// all that wait are gone when none is put for [`CHUNKS_KEPT`]. After [`BusError::Unavailable`] it may have been put, so that another try may put it twice.
     async fn put_chunk(&self, to: Node, chunk: &[u8]) -> Result<bool, BusError>;
 
     /// Takes the first chunk that waits for `me`, in the order of their putting; waits up to `wait` for it.
