@@ -427,3 +427,108 @@ fn fits(what: &str, bytes: usize, max: usize) -> Result<(), BusError> {
 fn micros(length: Duration) -> u64 {
     u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::{self, Rig};
+    use super::*;
+
+    #[derive(Debug)]
+    struct InMemory(MemoryBus);
+
+    #[async_trait]
+    impl Rig for InMemory {
+        async fn end(&self) -> Arc<dyn Bus> {
+            Arc::new(self.0.handle())
+        }
+
+        async fn pass(&self, length: Duration) {
+            self.0.advance(length);
+        }
+
+        async fn lose_everything(&self) {
+            self.0.lose_everything();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_bus_in_memory_keeps_every_promise() {
+        conformance::run(async || {
+            let config = MemoryBusConfig { log_max: conformance::LOG_MAX, ..MemoryBusConfig::default() };
+            Arc::new(InMemory(MemoryBus::with(config))) as Arc<dyn Rig>
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_down_fails_alone_and_hears_nothing() {
+        let (one, two) = ends();
+        let mut heard = one.whispers().await.unwrap();
+        one.set_down(true);
+        assert!(matches!(one.probe().await, Err(BusError::Unavailable(_))));
+        assert!(matches!(one.join(Node(1), 7, b"").await, Err(BusError::Unavailable(_))));
+        two.whisper(1, b"lost").await.unwrap();
+        one.set_down(false);
+        two.whisper(1, b"heard").await.unwrap();
+        assert_eq!(heard.next().await.unwrap().packed, b"heard");
+        one.set_all_down(true);
+        assert!(matches!(two.probe().await, Err(BusError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_is_told_that_its_end_went_down() {
+        let (one, two) = ends();
+        let joined = one.join(Node(1), 7, b"").await.unwrap();
+        let read = tokio::spawn(async move { one.read(7, joined.seq, 1, Duration::from_secs(60)).await });
+        tokio::task::yield_now().await;
+        two.set_all_down(true);
+        assert!(matches!(read.await.unwrap(), Err(BusError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_reply_is_lost_was_done() {
+        let (one, _) = ends();
+        let joined = one.join(Node(1), 7, b"").await.unwrap();
+        one.lose_replies(1);
+        assert!(matches!(one.append(Node(1), 7, &[b"done".to_vec()]).await, Err(BusError::Unavailable(_))));
+        let read = one.read(7, joined.seq, 10, Duration::ZERO).await.unwrap();
+        assert_eq!(read.iter().map(|entry| &*entry.bytes).collect::<Vec<_>>(), [b"done"]);
+    }
+
+    #[tokio::test]
+    async fn a_full_bus_refuses_what_needs_memory_and_renews_leases() {
+        let (one, _) = ends();
+        let joined = one.join(Node(1), 7, b"").await.unwrap();
+        one.refuse_with(Some("full".into()));
+        let full = Err(BusError::Refused("full".into()));
+        assert_eq!(one.append(Node(1), 7, &[vec![]]).await, full.clone().map(|()| vec![]));
+        assert_eq!(one.probe().await, full);
+        assert_eq!(one.renew(Node(1), 7, b"").await, Ok(Lease::default()));
+        one.refuse_with(None);
+        assert_eq!(one.read(7, joined.seq, 10, Duration::ZERO).await, Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_reader_ahead_of_a_bus_that_lost_its_newest_entries_is_told() {
+        let (one, two) = ends();
+        let joined = one.join(Node(1), 7, b"").await.unwrap();
+        let numbers = one.append(Node(1), 7, &[vec![1], vec![2]]).await.unwrap();
+        one.lose_newest(1);
+        assert_eq!(two.read(7, numbers[1], 10, Duration::ZERO).await, Err(BusError::Trimmed));
+        assert_eq!(two.read(7, joined.seq, 10, Duration::ZERO).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn chunks_that_nobody_takes_go_when_their_time_is_over() {
+        let (one, two) = ends();
+        one.put_chunk(Node(2), b"old").await.unwrap();
+        one.advance(CHUNKS_KEPT);
+        assert_eq!(two.take_chunk(Node(2), Duration::ZERO).await, Ok(None));
+    }
+
+    fn ends() -> (MemoryBus, MemoryBus) {
+        let one = MemoryBus::new();
+        let two = one.handle();
+        (one, two)
+    }
+}
