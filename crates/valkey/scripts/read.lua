@@ -18,7 +18,7 @@ local found = {}
 local left = tonumber(ARGV[3])
 local room = tonumber(ARGV[4])
 while left > 0 and room > 0 do
-  local wanted = math.min(left, 64)
+  local wanted = math.min(left, 16)
   local page = redis.call('XRANGE', KEYS[2], '(' .. from, '+', 'COUNT', wanted)
   for _, entry in ipairs(page) do
     found[#found + 1] = string.match(entry[1], '^%d+')

@@ -29,7 +29,7 @@
 //!
 //! The server should not evict these keys (`maxmemory-policy noeviction`): an evicted log ends the epoch, and the nodes join again. Nothing here needs the server to
 //! write to its disk. A user of its access control needs
-//! `~{presently:NAME}:* &{presently:NAME}:* +hello +ping +client|setinfo +eval +evalsha +time +exists +set +del +hget +hset +hdel
+//! `~{presently:NAME}:* &{presently:NAME}:* +hello +ping +eval +evalsha +time +exists +set +del +hget +hset +hdel
 //! +xadd +xrange +xrevrange +xread +zadd +zincrby +zrange +zrangebyscore +zrem +zscore +llen +lpop +rpush +pexpire +blpop +spublish +ssubscribe`,
 //! and in a cluster `+cluster|slots +readonly` more.
 //!

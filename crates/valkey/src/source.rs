@@ -14,6 +14,9 @@ use redis::{
     RedisResult, TlsCertificates, Value,
 };
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use crate::address::Address;
 use crate::failure::{told, too_slow};
 use crate::settings::{Settings, SettingsError};
@@ -159,7 +162,13 @@ fn certificates(
     let read = |file: PathBuf| {
         std::fs::read(&file).map_err(|error| SettingsError::Tls(format!("{} cannot be read: {error}", file.display())))
     };
-    let root_cert = ca.map(read).transpose()?;
+    let root_cert = ca.clone().map(read).transpose()?;
+    if let (Some(file), Some(pem)) = (ca, &root_cert)
+        && !CertificateDer::pem_slice_iter(pem).next().is_some_and(|first| first.is_ok())
+    {
+        // The driver would trust nobody, and say so at each attempt.
+        return Err(SettingsError::Tls(format!("{} holds no certificate in PEM", file.display())));
+    }
     let client_tls = match (cert, key) {
         (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
         (None, None) => None,
