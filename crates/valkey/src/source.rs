@@ -164,7 +164,7 @@ fn certificates(
     };
     let root_cert = ca.clone().map(read).transpose()?;
     if let (Some(file), Some(pem)) = (ca, &root_cert)
-        && !CertificateDer::pem_slice_iter(pem).next().is_some_and(|first| first.is_ok())
+        && CertificateDer::pem_slice_iter(pem).next().is_none_or(|first| first.is_err())
     {
         // The driver would trust nobody, and say so at each attempt.
         return Err(SettingsError::Tls(format!("{} holds no certificate in PEM", file.display())));

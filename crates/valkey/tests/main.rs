@@ -21,7 +21,7 @@ const LOST: &[u8] = b"lost";
 
 /// Leases short enough to wait for.
 fn settings(url: impl Into<String>) -> Settings {
-    let timing = Timing { lease: Duration::from_millis(600), renew_every: Duration::from_millis(200) };
+    let timing = Timing { lease: Duration::from_millis(1200), renew_every: Duration::from_millis(400) };
     Settings { timing, ..Settings::new(url) }
 }
 

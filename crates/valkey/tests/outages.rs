@@ -80,7 +80,7 @@ async fn a_server_that_hangs_for_three_seconds_is_told_in_time_and_loses_no_leas
     sleep(Duration::from_secs(3).saturating_sub(began.elapsed())).await;
     server.resume();
 
-    // Their leases are 600 ms, yet the silence was the server's.
+    // Their leases are shorter, yet the silence was the server's.
     let held = once_back(async || first.renew(ONE, 7, LOST).await).await.unwrap();
     assert_eq!((held.peers, held.reaped), (vec![TWO], vec![]));
     once_back(async || second.renew(TWO, 7, LOST).await).await.unwrap();
