@@ -12,8 +12,7 @@ use crate::{LOST, ONE, TWO, bus, open, settings};
 #[tokio::test]
 async fn a_server_killed_and_started_empty_ends_the_epoch_and_numbers_go_on() {
     let mut server = Server::plain();
-    let (first, second) = (bus(&server), bus(&server));
-    let mut heard = second.whispers().await.unwrap();
+    let first = bus(&server);
     first.join(ONE, 7, b"one").await.unwrap();
     let last = first.append(ONE, 7, &[b"entry".to_vec()]).await.unwrap()[0];
 
@@ -28,17 +27,27 @@ async fn a_server_killed_and_started_empty_ends_the_epoch_and_numbers_go_on() {
     let founded = first.join(TWO, 8, b"two").await.unwrap();
     assert_eq!((founded.epoch, founded.peers), (8, vec![]));
     assert!(last < founded.seq);
+}
 
-    // The listener finds its way back as well.
-    let until = Instant::now() + Duration::from_secs(15);
-    let whisper = loop {
-        first.whisper(8, b"again").await.unwrap();
-        if let Ok(whisper) = timeout(Duration::from_millis(100), heard.next()).await {
-            break whisper;
-        }
-        assert!(Instant::now() < until, "nothing was heard again");
-    };
-    assert_eq!(whisper.unwrap().packed, b"again");
+#[tokio::test]
+async fn a_listener_finds_its_way_back_to_a_server_that_was_killed() {
+    for cluster in [false, true] {
+        let mut server = Server::start(Options { cluster, ..Options::default() });
+        let end = || open(settings(format!("{}?cluster={cluster}", server.url())));
+        let (first, second) = (end(), end());
+        let mut heard = second.whispers().await.unwrap();
+        server.kill();
+        server.restart();
+        let until = Instant::now() + Duration::from_secs(20);
+        let whisper = loop {
+            once_back(async || first.whisper(8, b"again").await).await.unwrap();
+            if let Ok(whisper) = timeout(Duration::from_millis(100), heard.next()).await {
+                break whisper;
+            }
+            assert!(Instant::now() < until, "nothing was heard again (cluster: {cluster})");
+        };
+        assert_eq!(whisper.unwrap().packed, b"again");
+    }
 }
 
 #[tokio::test]
