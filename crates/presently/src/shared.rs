@@ -53,15 +53,18 @@ impl Shared {
         Ok(())
     }
 
-    /// The same; the receiver is told when that and all before it is kept.
-    pub(crate) fn decide_and_wait(
+    /// Decides `input`, and has `finish` push what follows from it before the shard is let go.
+    pub(crate) fn decide_then<T: Send + 'static>(
         &self,
         shard: &mut Shard,
-        now: Now,
         input: Input<'_>,
-    ) -> Result<oneshot::Receiver<Kept>, Error> {
+        finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let now = self.clock.now();
+        let before = shard.engine.presence(whose(&input));
+        let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
         let effects = self.weigh(shard, now, input)?;
-        Ok(self.push_and_wait(shard, now, effects))
+        Ok(finish(self, shard, Outcome { now, effects, in_memory, since_known }))
     }
 
     /// Decides `input`; the caller pushes the effects before the shard is let go.
@@ -161,6 +164,18 @@ impl Shared {
     }
 }
 
+/// What was decided of a user.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) now: Now,
+    /// To be pushed.
+    pub(crate) effects: Effects,
+    /// Before it, the engine knew the user.
+    pub(crate) in_memory: bool,
+    /// And since when their status held.
+    pub(crate) since_known: bool,
+}
+
 /// What is known of a user without the store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
@@ -181,6 +196,23 @@ impl Known {
                 }
             }
         }
+    }
+}
+
+/// The user of whom something is to be decided.
+fn whose<'a>(input: &'a Input<'_>) -> &'a str {
+    match input {
+        Input::Evidence { user, .. }
+        | Input::EndSession { user, .. }
+        | Input::EndUser { user, .. }
+        | Input::Drop { user, .. }
+        | Input::Set { user, .. }
+        | Input::Override { user, .. }
+        | Input::ClearOverride { user, .. }
+        | Input::Bar { user }
+        | Input::Unbar { user }
+        | Input::Forget { user } => user,
+        Input::Restore(restored) => &restored.user,
     }
 }
 
