@@ -232,8 +232,10 @@ impl Presently {
     /// # Errors
     /// As [`set`](Self::set).
     pub async fn forget(&self, user: &str) -> Result<(), Error> {
-        let finish = |shared: &Shared, shard: &mut Shard, outcome: Outcome| {
-            shared.push_and_wait(shard, outcome.now, outcome.effects)
+        let name = UserId::from(user);
+        let finish = move |shared: &Shared, shard: &mut Shard, outcome: Outcome| {
+            let from = outcome.logged(&name);
+            shared.push_and_wait(shard, outcome.now, outcome.effects, from)
         };
         let shared = self.shared();
         let kept = shared.shards.with(user, |shard| shared.decide_then(shard, Input::Forget { user }, finish))?;
@@ -324,7 +326,8 @@ impl Shared {
 
     /// Pushes what follows from a decision.
     fn conclude(&self, shard: &mut Shard, user: &str, outcome: Outcome) -> Decided {
-        let kept = self.push_and_wait(shard, outcome.now, outcome.effects);
+        let from = outcome.logged(user);
+        let kept = self.push_and_wait(shard, outcome.now, outcome.effects, from);
         (self.known(shard, user), kept)
     }
 }
@@ -332,7 +335,8 @@ impl Shared {
 /// What is left to do after evidence.
 fn heard(user: UserId) -> impl FnOnce(&Shared, &mut Shard, Outcome) -> Beat + Send + 'static {
     move |shared, shard, outcome| {
-        shared.push(shard, outcome.now, outcome.effects);
+        let from = outcome.logged(&user);
+        shared.push_from(shard, outcome.now, outcome.effects, from);
         shard.evidence += 1;
         beat(shard, &user, outcome.now.wall)
     }

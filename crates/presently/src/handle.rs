@@ -29,6 +29,8 @@ use crate::watch::Stream;
 
 /// How long a shutdown may take.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+/// Watchers who begin anew at once: the others wait for their turn.
+const ANEW_MAX: usize = 64;
 /// Rows of one batch of the last words.
 const LAST_ROWS: usize = 10_000;
 
@@ -74,6 +76,7 @@ impl Presently {
             queue: Queue::default(),
             board: Board::new(),
             stream: Stream::new(epoch, index_seed),
+            anew: tokio::sync::Semaphore::new(ANEW_MAX),
             veils: VeilCount::default(),
             heard: tokio::sync::Mutex::new(Heard::new(life, opened.tick, restored.oldest_block)),
             metrics: Metrics::new(),
@@ -132,7 +135,7 @@ impl Presently {
     /// [`Error::Store`] when the store refused it: it was told all the same. [`Error::Closed`].
     pub async fn settled(&self) -> Result<(), Error> {
         self.shared().closed()?;
-        let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick);
+        let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick, None);
         self.kept(kept).await
     }
 

@@ -54,6 +54,7 @@ pub mod conformance;
 mod evidence;
 mod gather;
 mod handle;
+mod lately;
 mod layer;
 mod listener;
 pub mod memory;

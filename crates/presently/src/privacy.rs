@@ -221,7 +221,7 @@ impl Presently {
                 };
                 let truth = concluded(user, known.clone(), row);
                 let deeds = shared.draw(shard, &truth, invisible)?;
-                Ok(Ok((known, shared.push_deeds_and_wait(shard, shared.clock.now(), deeds))))
+                Ok(Ok((known, shared.push_deeds_and_wait(shard, shared.clock.now(), deeds, None))))
             });
             match step? {
                 Ok((known, kept)) => {

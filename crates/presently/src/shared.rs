@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Error};
 use crate::listener::Heard;
 use crate::metrics::Metrics;
-use crate::queue::{Kept, Queue};
+use crate::queue::{Kept, Logged, Queue};
 use crate::shard::{Shard, Shards};
 use crate::store::Store;
 use crate::subscribe::Board;
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// What watchers are told.
     pub(crate) stream: Stream,
+    /// Watchers who may begin anew at once.
+    pub(crate) anew: tokio::sync::Semaphore,
     pub(crate) veils: VeilCount,
     pub(crate) heard: tokio::sync::Mutex<Heard>,
     pub(crate) metrics: Metrics,
@@ -64,7 +66,7 @@ impl Shared {
         let before = shard.engine.presence(whose(&input));
         let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
         let effects = self.weigh(shard, now, input)?;
-        Ok(finish(self, shard, Outcome { now, effects, in_memory, since_known }))
+        Ok(finish(self, shard, Outcome { now, effects, in_memory, since_known, log: None }))
     }
 
     /// Decides `input`; the caller pushes the effects before the shard is let go.
@@ -95,22 +97,39 @@ impl Shared {
     }
 
     pub(crate) fn push(&self, shard: &mut Shard, now: Now, effects: Effects) {
+        self.push_from(shard, now, effects, None);
+    }
+
+    /// The same of what follows from an entry of the log.
+    pub(crate) fn push_from(&self, shard: &mut Shard, now: Now, effects: Effects, from: Option<Logged<'_>>) {
         shard.decided += u64::from(!effects.is_empty());
         if shard.veils.is_empty() {
-            self.queue.push(effects.into_iter().map(Deed::Effect), now.tick);
+            self.queue.push(effects.into_iter().map(Deed::Effect), now.tick, from);
         } else {
-            self.queue.push(deeds(&mut shard.veils, &self.veils, effects).into_iter(), now.tick);
+            self.queue.push(deeds(&mut shard.veils, &self.veils, effects).into_iter(), now.tick, from);
         }
     }
 
-    pub(crate) fn push_and_wait(&self, shard: &mut Shard, now: Now, effects: Effects) -> oneshot::Receiver<Kept> {
+    pub(crate) fn push_and_wait(
+        &self,
+        shard: &mut Shard,
+        now: Now,
+        effects: Effects,
+        from: Option<Logged<'_>>,
+    ) -> oneshot::Receiver<Kept> {
         let deeds = deeds(&mut shard.veils, &self.veils, effects);
-        self.push_deeds_and_wait(shard, now, deeds)
+        self.push_deeds_and_wait(shard, now, deeds, from)
     }
 
-    pub(crate) fn push_deeds_and_wait(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>) -> oneshot::Receiver<Kept> {
+    pub(crate) fn push_deeds_and_wait(
+        &self,
+        shard: &mut Shard,
+        now: Now,
+        deeds: Vec<Deed>,
+        from: Option<Logged<'_>>,
+    ) -> oneshot::Receiver<Kept> {
         shard.decided += u64::from(!deeds.is_empty());
-        self.queue.push_and_wait(deeds.into_iter(), now.tick)
+        self.queue.push_and_wait(deeds.into_iter(), now.tick, from)
     }
 
     /// What is known of a user without the store. The caller holds the shard.
@@ -174,6 +193,15 @@ pub(crate) struct Outcome {
     pub(crate) in_memory: bool,
     /// And since when their status held.
     pub(crate) since_known: bool,
+    /// Where it stands in the log of a cluster.
+    pub(crate) log: Option<u64>,
+}
+
+impl Outcome {
+    /// Where what follows from it comes from.
+    pub(crate) fn logged<'a>(&self, user: &'a str) -> Option<Logged<'a>> {
+        self.log.map(|seq| Logged { user, seq, own: true })
+    }
 }
 
 /// What is known of a user without the store.
