@@ -14,6 +14,7 @@ use crate::queue::Kept;
 use crate::shard::Shard;
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::StoreError;
+use crate::veil::deeds;
 use crate::{Activity, EndReason, Presence, Source, Status, Timestamp, UserId};
 
 /// How long an act waits for the store.
@@ -31,7 +32,7 @@ pub struct Beat {
 }
 
 /// What is known after a decision, and who says when it is kept.
-type Decided = (Known, oneshot::Receiver<Kept>);
+pub(crate) type Decided = (Known, oneshot::Receiver<Kept>);
 
 impl Presently {
     /// Evidence of life, unless `still` says no: then [`Error::Stale`]. `still` is called while the user's shard is held, so
@@ -272,7 +273,7 @@ impl Presently {
         Err(Error::Full)
     }
 
-    async fn conclude(&self, user: &str, (known, kept): Decided) -> Result<Presence, Error> {
+    pub(crate) async fn conclude(&self, user: &str, (known, kept): Decided) -> Result<Presence, Error> {
         self.kept(kept).await?;
         self.completed(user, known).await
     }
@@ -325,9 +326,11 @@ impl Shared {
     }
 
     /// Pushes what follows from a decision.
-    fn conclude(&self, shard: &mut Shard, user: &str, outcome: Outcome) -> Decided {
+    pub(crate) fn conclude(&self, shard: &mut Shard, user: &str, outcome: Outcome) -> Decided {
         let from = outcome.logged(user);
-        let kept = self.push_and_wait(shard, outcome.now, outcome.effects, from);
+        let mut all = deeds(&mut shard.veils, &self.veils, outcome.effects);
+        all.extend(outcome.deeds);
+        let kept = self.push_deeds_and_wait(shard, outcome.now, all, from);
         (self.known(shard, user), kept)
     }
 }

@@ -66,7 +66,7 @@ impl Shared {
         let before = shard.engine.presence(whose(&input));
         let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
         let effects = self.weigh(shard, now, input)?;
-        Ok(finish(self, shard, Outcome { now, effects, in_memory, since_known, log: None }))
+        Ok(finish(self, shard, Outcome { now, effects, deeds: Vec::new(), in_memory, since_known, log: None }))
     }
 
     /// Decides `input`; the caller pushes the effects before the shard is let go.
@@ -189,6 +189,8 @@ pub(crate) struct Outcome {
     pub(crate) now: Now,
     /// To be pushed.
     pub(crate) effects: Effects,
+    /// And after them.
+    pub(crate) deeds: Vec<Deed>,
     /// Before it, the engine knew the user.
     pub(crate) in_memory: bool,
     /// And since when their status held.
@@ -198,6 +200,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Nothing follows.
+    pub(crate) const fn nothing(now: Now) -> Self {
+        Self { now, effects: Vec::new(), deeds: Vec::new(), in_memory: false, since_known: false, log: None }
+    }
+
     /// Where what follows from it comes from.
     pub(crate) fn logged<'a>(&self, user: &'a str) -> Option<Logged<'a>> {
         self.log.map(|seq| Logged { user, seq, own: true })
