@@ -41,11 +41,12 @@
 //! - `sweeper`, `listener`, `upkeep`, `compare`: what happens every 100 ms, every second, every minute
 //! - `evidence`, `restore`: what a restart finds
 //! - `privacy`, `veil`, `watch`: who may see whom, and telling those who watch
-//! - [`store`], [`clock`]: the ports; [`memory`] a store without a disk
+//! - [`store`], [`clock`], [`bus`]: the ports; [`memory`] a store without a disk
 //!
 //! The axum example `embed` shows it in a web server, with [`PresenceLayer`].
 
 mod acts;
+pub mod bus;
 pub mod clock;
 mod compare;
 mod config;

@@ -1,0 +1,1 @@
+//! What every [`Bus`](super::Bus) promises, one case a promise.
