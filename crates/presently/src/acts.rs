@@ -8,6 +8,7 @@ use std::time::Duration;
 use presently_core::{Effect, Input, PresenceRow};
 use tokio::sync::oneshot;
 
+use crate::cluster::Decision;
 use crate::config::Error;
 use crate::handle::Presently;
 use crate::queue::Kept;
@@ -15,7 +16,7 @@ use crate::shard::Shard;
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::StoreError;
 use crate::veil::deeds;
-use crate::{Activity, EndReason, Presence, Source, Status, Timestamp, UserId};
+use crate::{Activity, EndReason, Now, Presence, Source, Status, Timestamp, UserId};
 
 /// How long an act waits for the store.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
@@ -37,7 +38,8 @@ pub(crate) type Decided = (Known, oneshot::Receiver<Kept>);
 impl Presently {
     /// Evidence of life, unless `still` says no: then [`Error::Stale`]. `still` is called while the user's shard is held, so
     /// nothing can come between it and the decision; it must be quick, and must not call this handle.
-    /// Returns the status and `last_seen` (= now) after it. The steady state allocates nothing and waits for nobody.
+    /// Returns the status and `last_seen` (= now) after it; in a cluster, when more than a renewal is needed, what the status
+    /// will be in a moment ([`heard`](Self::heard) waits for it). The steady state allocates nothing and waits for nobody.
     ///
     /// # Errors
     /// [`Error::Stale`], [`Error::Barred`], [`Error::BadName`], [`Error::Full`] or [`Error::Closed`]: nothing has changed.
@@ -51,7 +53,17 @@ impl Presently {
         let shared = self.shared();
         shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
             Some(beat) => Ok(beat),
-            None => shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into())),
+            None => {
+                let predicted =
+                    shared.cluster.as_ref().map(|_| predicted(shard, shared.clock.now(), user, session, activity));
+                let decision =
+                    shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into()))?;
+                match (decision, predicted) {
+                    (Decision::Pending(_), Some(status)) => Ok(Beat { status, last_seen: shared.clock.now().wall }),
+                    (Decision::Pending(_), None) => Err(Error::Closed),
+                    (Decision::Made(beat), _) => Ok(beat),
+                }
+            }
         })
     }
 
@@ -66,7 +78,13 @@ impl Presently {
         activity: Option<Activity>,
         still: impl FnOnce() -> bool + Send,
     ) -> Result<Beat, Error> {
-        self.evidence(user, session, activity, still)
+        let shared = self.shared();
+        let decision =
+            shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
+                Some(beat) => Ok(Decision::Made(beat)),
+                None => shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into())),
+            })?;
+        decision.made().await
     }
 
     /// The same, and waits until what it caused is kept. For logins.
@@ -91,7 +109,7 @@ impl Presently {
             };
             shared.decide_then(shard, Input::Evidence { user, session, activity }, finish)
         });
-        self.conclude(user, decided?).await
+        self.conclude(user, decided?.made().await?).await
     }
 
     /// Ends `session` and its parts (`session` + `"/…"`).
@@ -179,7 +197,7 @@ impl Presently {
             Some(shared.decide_then(shard, input, finish))
         });
         match seen {
-            Some(decided) => self.conclude(user, decided?).await,
+            Some(decided) => self.conclude(user, decided?.made().await?).await,
             // No session has the name of nothing: to the engine this is a goodbye that ends nothing and is seen now.
             None => {
                 let (session, reason) = ("-", EndReason::Disconnected);
@@ -240,7 +258,7 @@ impl Presently {
         };
         let shared = self.shared();
         let kept = shared.shards.with(user, |shard| shared.decide_then(shard, Input::Forget { user }, finish))?;
-        self.kept(kept).await
+        self.kept(kept.made().await?).await
     }
 
     /// Decides, and waits until it is kept.
@@ -248,7 +266,7 @@ impl Presently {
         let (shared, name) = (self.shared(), UserId::from(user));
         let finish = move |shared: &Shared, shard: &mut Shard, outcome| shared.conclude(shard, &name, outcome);
         let decided = shared.shards.with(user, |shard| shared.decide_then(shard, input, finish));
-        self.conclude(user, decided?).await
+        self.conclude(user, decided?.made().await?).await
     }
 
     /// [`act`](Self::act) for what leaves the user offline and seen now, also when they were offline before.
@@ -266,7 +284,7 @@ impl Presently {
                 Ok(shared.decide_then(shard, input.clone(), departed(user.into(), row)))
             });
             match step {
-                Ok(decided) => return self.conclude(user, decided?).await,
+                Ok(decided) => return self.conclude(user, decided?.made().await?).await,
                 Err(decided) => asked = Some((decided, self.ask(user).await?)),
             }
         }
@@ -373,4 +391,17 @@ fn departed(
 fn beat(shard: &Shard, user: &str, last_seen: Timestamp) -> Beat {
     let status = shard.engine.presence(user).map_or(Status::Offline, |presence| presence.status);
     Beat { status, last_seen }
+}
+
+/// What a user will be shown as once evidence of theirs is decided.
+fn predicted(shard: &Shard, now: Now, user: &str, session: &str, activity: Option<Activity>) -> Status {
+    let explained = shard.engine.explain(now, user);
+    if let Some(explained) = explained.as_ref().filter(|explained| !explained.overrides.is_empty()) {
+        return explained.presence.status;
+    }
+    let sessions = explained.map(|explained| explained.sessions).unwrap_or_default();
+    let others = sessions.iter().filter(|other| other.session != session).map(|other| other.activity);
+    let known = sessions.iter().find(|other| other.session == session).map(|session| session.activity);
+    let activities = others.chain([activity.or(known).unwrap_or_default()]);
+    if activities.into_iter().any(|activity| activity == Activity::Active) { Status::Online } else { Status::Away }
 }

@@ -48,6 +48,7 @@
 mod acts;
 pub mod bus;
 pub mod clock;
+mod cluster;
 mod compare;
 mod config;
 #[cfg(any(test, feature = "conformance"))]

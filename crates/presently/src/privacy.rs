@@ -4,8 +4,9 @@
 //! An invisible user is to others what a user is who logged out at the moment of becoming invisible. How that is kept up
 //! until and after they are visible again is the matter of `veil`.
 
-use presently_core::{Reason, Transition};
+use presently_core::{Engine, Reason, Transition};
 
+use crate::cluster::{Decision, Wish};
 use crate::config::Error;
 use crate::handle::Presently;
 use crate::newest::Newest;
@@ -14,7 +15,7 @@ use crate::shard::{SHARDS, Shard, VISIT_STEP, Visitor, presence};
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::{Audience, Sight, TransitionRow, VeilRow};
 use crate::subscribe::Transitions;
-use crate::veil::{Deed, Veil};
+use crate::veil::{Deed, Veil, Veils};
 use crate::{Counts, Limits, Presence, Status, Timestamp, UserId};
 
 /// Users asked of the store in one call.
@@ -231,14 +232,14 @@ impl Presently {
                 let finish = move |shared: &Shared, shard: &mut Shard, outcome| shared.conclude(shard, &name, outcome);
                 let Some(Presence { last_seen, since, .. }) = shown else {
                     let now = shared.clock.now();
-                    return Ok(Ok(finish(shared, shard, Outcome::nothing(now))));
+                    return Ok(Ok(Decision::Made(finish(shared, shard, Outcome::nothing(now)))));
                 };
                 let (user, at) = (user.into(), shared.clock.now().wall);
                 let shown = VeilRow { user, invisible, at, last_seen, since, since_holds: true };
                 Ok(Ok(shared.draw_then(shard, shown, finish)?))
             });
             match step? {
-                Ok(decided) => return self.conclude(user, decided).await,
+                Ok(decided) => return self.conclude(user, decided.made().await?).await,
                 Err(decided) => asked = Some((decided, self.ask(user).await?)),
             }
         }
@@ -339,43 +340,50 @@ impl Shared {
         shard: &mut Shard,
         shown: VeilRow,
         finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T + Send + 'static,
-    ) -> Result<T, Error> {
+    ) -> Result<Decision<T>, Error> {
         if shard.closed {
             return Err(Error::Closed);
         }
         if self.queue.is_full() || (shard.veils.get(&shown.user).is_none() && self.veils.is_full()) {
             return Err(Error::Full);
         }
+        if let Some(cluster) = &self.cluster {
+            return self.propose_then(cluster, shard, Wish::Veil { shown }, finish);
+        }
         let deeds = self.draw(shard, &shown);
-        Ok(finish(self, shard, Outcome { deeds, ..Outcome::nothing(self.clock.now()) }))
+        Ok(Decision::Made(finish(self, shard, Outcome { deeds, ..Outcome::nothing(self.clock.now()) })))
     }
 
     /// Draws the veil over a user, or lifts it; returns what others are told and what is kept. The caller holds the shard.
     pub(crate) fn draw(&self, shard: &mut Shard, shown: &VeilRow) -> Vec<Deed> {
-        let (user, now) = (&shown.user, shown.at);
-        let veil = shard.veils.get(user);
-        if veil.is_some_and(|veil| veil.hidden) == shown.invisible {
-            return Vec::new();
-        }
-        if veil.is_none() {
-            self.veils.take_one();
-        }
-        let status = shard.engine.presence(user).map_or(Status::Offline, |presence| presence.status);
-        let drawn = Veil::drawn(shown, status != Status::Offline);
-        let mut deeds = vec![Deed::Veil(drawn.row(user))];
-        if status != Status::Offline {
-            let (from, to, reason) = if shown.invisible {
-                (status, Status::Offline, Reason::Logout)
-            } else {
-                (Status::Offline, status, Reason::Evidence)
-            };
-            let (user, last_seen) = (user.clone(), Some(now));
-            let edge = Transition { user, from, to, at: now, last_seen, reason, lateness: None };
-            deeds.push(Deed::Announce(edge, Audience::Others));
-        }
-        shard.veils.insert(user.clone(), drawn);
+        let before = shard.veils.len();
+        let deeds = draw(&shard.engine, &mut shard.veils, shown);
+        self.veils.moved(before, shard.veils.len());
         deeds
     }
+}
+
+/// Draws the veil over a user, or lifts it; returns what others are told and what is kept.
+pub(crate) fn draw(engine: &Engine, veils: &mut Veils, shown: &VeilRow) -> Vec<Deed> {
+    let (user, now) = (&shown.user, shown.at);
+    if veils.get(user).is_some_and(|veil| veil.hidden) == shown.invisible {
+        return Vec::new();
+    }
+    let status = engine.presence(user).map_or(Status::Offline, |presence| presence.status);
+    let drawn = Veil::drawn(shown, status != Status::Offline);
+    let mut deeds = vec![Deed::Veil(drawn.row(user))];
+    if status != Status::Offline {
+        let (from, to, reason) = if shown.invisible {
+            (status, Status::Offline, Reason::Logout)
+        } else {
+            (Status::Offline, status, Reason::Evidence)
+        };
+        let (user, last_seen) = (user.clone(), Some(now));
+        let edge = Transition { user, from, to, at: now, last_seen, reason, lateness: None };
+        deeds.push(Deed::Announce(edge, Audience::Others));
+    }
+    veils.insert(user.clone(), drawn);
+    deeds
 }
 
 /// What is known of a user, and what a viewer is shown of it.

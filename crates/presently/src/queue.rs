@@ -13,6 +13,7 @@ use crate::gather::row_of;
 use crate::lately::Lately;
 use crate::store::{Audience, Batch, StoreError};
 use crate::veil::Deed;
+use crate::watch::Turn;
 
 /// Told to a caller who waits until everything decided before is kept.
 pub(crate) type Kept = Result<(), StoreError>;
@@ -148,6 +149,17 @@ impl Queue {
     /// The log was followed up to here.
     pub(crate) fn followed(&self, seq: u64) {
         self.pending.lock().taken.followed = seq;
+        self.ready.notify_one();
+    }
+
+    /// The numbers of what is told mean something else from here on.
+    pub(crate) fn turn(&self, turn: Turn, at: Tick) {
+        let mut pending = self.pending.lock();
+        pending.taken.number += 1;
+        pending.taken.followed = turn.log.unwrap_or(0);
+        pending.taken.decided.push(Decided { deed: Deed::Turn(turn), at, log: None, keep: Keep::All });
+        self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
+        drop(pending);
         self.ready.notify_one();
     }
 

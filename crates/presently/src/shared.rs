@@ -8,10 +8,12 @@ use presently_core::{Effects, Input, Now, Presence, Status};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::config::{Config, Error};
 use crate::listener::Heard;
 use crate::metrics::Metrics;
 use crate::queue::{Kept, Logged, Queue};
+use crate::restore::Restored;
 use crate::shard::{Shard, Shards};
 use crate::store::Store;
 use crate::subscribe::Board;
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// What watchers are told.
     pub(crate) stream: Stream,
+    /// The other nodes, if there may be some.
+    pub(crate) cluster: Option<Cluster>,
     /// Watchers who may begin anew at once.
     pub(crate) anew: tokio::sync::Semaphore,
     pub(crate) veils: VeilCount,
@@ -55,12 +59,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Decides `input`, and has `finish` push what follows from it before the shard is let go.
-    pub(crate) fn decide_then<T: Send + 'static>(
+    /// Decides `input` here and now, and has `finish` push what follows from it before the shard is let go.
+    pub(crate) fn decide_alone<T>(
         &self,
         shard: &mut Shard,
         input: Input<'_>,
-        finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T + Send + 'static,
+        finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T,
     ) -> Result<T, Error> {
         let now = self.clock.now();
         let before = shard.engine.presence(whose(&input));
@@ -71,6 +75,12 @@ impl Shared {
 
     /// Decides `input`; the caller pushes the effects before the shard is let go.
     pub(crate) fn weigh(&self, shard: &mut Shard, now: Now, input: Input<'_>) -> Result<Effects, Error> {
+        self.room_for(shard, &input)?;
+        self.counted(shard, |shard| Ok(shard.engine.apply(now, input)?))
+    }
+
+    /// Whether there is room for what may follow.
+    pub(crate) fn room_for(&self, shard: &Shard, input: &Input<'_>) -> Result<(), Error> {
         if shard.closed {
             return Err(Error::Closed);
         }
@@ -78,11 +88,11 @@ impl Shared {
             return Err(Error::Full);
         }
         if self.users.load(Ordering::Relaxed) >= i64::from(self.config.limits.users_max)
-            && newcomer(&input).is_some_and(|user| shard.engine.presence(user).is_none())
+            && newcomer(input).is_some_and(|user| shard.engine.presence(user).is_none())
         {
             return Err(Error::Full);
         }
-        self.counted(shard, |shard| Ok(shard.engine.apply(now, input)?))
+        Ok(())
     }
 
     /// Follows how many users are in memory through `change`.
@@ -119,6 +129,11 @@ impl Shared {
     ) -> oneshot::Receiver<Kept> {
         let deeds = deeds(&mut shard.veils, &self.veils, effects);
         self.push_deeds_and_wait(shard, now, deeds, from)
+    }
+
+    pub(crate) fn push_deeds_from(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>, from: Logged<'_>) {
+        shard.decided += u64::from(!deeds.is_empty());
+        self.queue.push(deeds.into_iter(), now.tick, Some(from));
     }
 
     pub(crate) fn push_deeds_and_wait(
@@ -172,6 +187,25 @@ impl Shared {
             _ = stop.wait_for(|&stop| stop) => false,
             () = self.clock.sleep(length) => true,
         }
+    }
+
+    /// Takes up what the store knew.
+    pub(crate) fn restore(&self, restored: Restored) {
+        self.veils.restored(restored.veils.len());
+        for row in &restored.veils {
+            self.shards.with(&row.user, |shard| shard.veils.insert(row.user.clone(), row.into()));
+        }
+        let users = restored.users.len();
+        let mut refused = 0_usize;
+        for user in restored.users {
+            let name = user.user.clone();
+            refused += usize::from(!self.shards.with(&name, |shard| {
+                let now = self.clock.now();
+                let effects = self.counted(shard, |shard| shard.engine.apply(now, Input::Restore(user)));
+                effects.map(|effects| self.push(shard, now, effects)).is_ok()
+            }));
+        }
+        tracing::info!(users, refused, "presence is restored");
     }
 
     pub(crate) fn set_health(&self, health: Kept) {

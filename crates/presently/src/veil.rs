@@ -134,12 +134,14 @@ impl VeilCount {
         self.0.load(Ordering::Relaxed) >= Self::MAX
     }
 
-    pub(crate) fn take_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(crate) fn give_back(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Others took their place.
+    pub(crate) fn moved(&self, before: usize, after: usize) {
+        self.0.fetch_add(after, Ordering::Relaxed);
+        self.0.fetch_sub(before, Ordering::Relaxed);
     }
 
     /// Those of earlier lives, however many.
