@@ -75,8 +75,17 @@ async fn begin(term: &Term<'_>, peers: Vec<bus::Node>) -> Result<(), End> {
 /// Begins a cluster with what this node has.
 fn found(term: &Term<'_>, roll: Roll) {
     restore(term.shared, term.cluster);
-    for place in 0..SHARDS {
-        term.shared.shards.at(place, |shard| shard.engine.found(term.node));
+    let engines = engines(term);
+    for (place, mut engine) in engines.into_iter().enumerate() {
+        term.shared.shards.at(place, |shard| {
+            let now = term.shared.clock.now();
+            shard.engine.visit_states(now, 0, usize::MAX, &mut |mut state| {
+                state.sessions.iter_mut().for_each(|session| session.owner = term.node);
+                engine.load(now, state);
+            });
+            // Whoever was silent here while nobody told the others may have been heard there: each has a full timeout.
+            shard.engine = engine;
+        });
     }
     term.followed.lock().roll = roll;
     let journal = term.cluster.alone.lock().take();
@@ -128,6 +137,8 @@ struct Joining<'a> {
     seq: u64,
     /// The last count of this node that was followed.
     own: u64,
+    /// This node knew nothing before.
+    fresh: bool,
     /// What this node is to keep of its claims, with their places in the log.
     kept: Vec<(u64, Effect)>,
 }
@@ -142,6 +153,7 @@ impl<'a> Joining<'a> {
             roll: Roll::default(),
             seq: 0,
             own: 0,
+            fresh: false,
             kept: Vec::new(),
         };
         let read = Mutex::new(Read {
@@ -253,9 +265,18 @@ impl<'a> Joining<'a> {
         // Nothing is decided alone from here on: the copy would not know of it.
         term.cluster.proposals.open();
         let mut claims = Vec::new();
-        if term.cluster.restored.lock().take().is_none() {
+        self.fresh = term.cluster.restored.lock().take().is_some();
+        if !self.fresh {
+            let remaining = shared.config.policy.inactivity_timeout();
+            // Who was silent here while this node was cut off may have been heard elsewhere: each has a full timeout.
+            let mut claim = |mut act| {
+                if let Act::Claim { remaining: rest, .. } = &mut act {
+                    *rest = remaining;
+                }
+                claims.push(act);
+            };
             for place in 0..SHARDS {
-                shared.shards.at(place, |shard| shard.engine.claims(shared.clock.now(), &mut |act| claims.push(act)));
+                shared.shards.at(place, |shard| shard.engine.claims(shared.clock.now(), &mut claim));
                 tokio::task::yield_now().await;
             }
         }
@@ -293,7 +314,8 @@ impl<'a> Joining<'a> {
                 });
                 shared.veils.moved(shard.veils.len(), veils.len());
                 shard.veils = veils;
-                for effect in effects {
+                // To one who comes for the first time nothing has changed: nobody has asked it yet.
+                for effect in effects.into_iter().filter(|_| !self.fresh) {
                     let user = user_of(&effect);
                     // The others have kept what is told when they decided it; that a session of this node's own ended, they cannot know.
                     let own = matches!(effect, Effect::ForgetSession(_));
