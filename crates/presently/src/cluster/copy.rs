@@ -3,6 +3,7 @@
 //! A chunk is a byte that says whether it is the last one, its number in four bytes, and records: a byte that says what it is, its length in four bytes, and
 //! that many bytes.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ use crate::store::VeilRow;
 /// Bytes of a chunk, about.
 const CHUNK: usize = 512 * 1024;
 
+/// Nodes that wait for a copy; those beyond ask again.
+const ASKED_MAX: usize = 256;
 /// The last byte and the number.
 const HEAD: usize = 5;
 /// How long a full queue of chunks is waited for, and how often.
@@ -41,18 +44,38 @@ pub(super) enum Record {
     Veil(usize, VeilRow),
 }
 
-/// The copy that is to be handed over next. One who joins meanwhile asks again.
+/// Who asked for a copy, and the one that is being handed over.
 #[derive(Default)]
 pub(super) struct Copies {
+    asked: Mutex<VecDeque<Node>>,
     next: Mutex<Option<(Node, Vec<Vec<u8>>)>>,
     ready: Notify,
 }
 
-/// Makes a copy for a node that joined with this entry.
-pub(super) async fn prepare(term: &Term<'_>, to: Node, seq: u64) {
+impl Copies {
+    /// A node asks for a copy, maybe again.
+    pub(super) fn ask(&self, node: Node) {
+        let mut asked = self.asked.lock();
+        let given = self.next.lock().as_ref().is_some_and(|&(to, _)| to == node);
+        if !given && !asked.contains(&node) && asked.len() < ASKED_MAX {
+            asked.push_back(node);
+        }
+    }
+}
+
+/// Makes the next copy, of the place up to which the log was followed, if one is asked for and none is on its way.
+pub(super) async fn prepare(term: &Term<'_>) {
     if term.copies.next.lock().is_some() {
         return;
     }
+    let Some(to) = term.copies.asked.lock().pop_front() else { return };
+    let seq = {
+        let followed = term.followed.lock();
+        if !followed.roll.is_live(to) || followed.roll.giver(to) != Some(term.node) {
+            return;
+        }
+        followed.seq
+    };
     let began = term.shared.clock.now().tick;
     let mut chunks = Chunks::default();
     chunks.put(PLACE, |bytes| bytes.extend(seq.to_le_bytes()));

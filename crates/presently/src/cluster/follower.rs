@@ -37,8 +37,10 @@ pub(super) async fn follow(term: &Term<'_>) -> End {
         };
         term.shared.metrics.followed(entries.len());
         for (place, logged) in entries.iter().enumerate() {
-            if let Some(frame) = frame::decode(logged.seq, &logged.bytes) {
-                if let Some(end) = one(term, frame).await {
+            if frame::founder(&logged.bytes).is_some_and(|founder| founder != term.node) {
+                return End::Lost;
+            } else if let Some(frame) = frame::decode(logged.seq, &logged.bytes) {
+                if let Some(end) = one(term, frame) {
                     return end;
                 }
             } else {
@@ -53,11 +55,12 @@ pub(super) async fn follow(term: &Term<'_>) -> End {
         if let Some(last) = entries.last() {
             term.shared.queue.followed(last.seq);
         }
+        copy::prepare(term).await;
     }
 }
 
 /// Follows one entry.
-async fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
+fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
     let Frame { entry, veil } = frame;
     let (own, verdict) = (entry.node == term.node, term.followed.lock().roll.admit(&entry));
     let proposal = match verdict {
@@ -70,11 +73,8 @@ async fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
     match verdict {
         Verdict::User(user) => follow_user(term, user, &entry, veil, proposal),
         Verdict::Joined(node) if node != term.node => {
-            let gives = term.followed.lock().roll.giver(node) == Some(term.node);
             term.cluster.stand(Some(&term.followed.lock().roll));
-            if gives {
-                copy::prepare(term, node, entry.seq).await;
-            }
+            term.copies.ask(node);
         }
         Verdict::Lost { node, .. } if node == term.node => return Some(End::Lost),
         Verdict::Lost { node, heir } => {
@@ -82,6 +82,8 @@ async fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
             (0..SHARDS).for_each(|place| term.shared.shards.at(place, |shard| shard.engine.lose(node, heir)));
             term.cluster.stand(Some(&term.followed.lock().roll));
         }
+        Verdict::Nothing if matches!(entry.act, Act::Joined) && !own => term.copies.ask(entry.node),
+        Verdict::Nothing if matches!(entry.act, Act::Tick) => term.cluster.stand(Some(&term.followed.lock().roll)),
         Verdict::Joined(_) | Verdict::Nothing => {}
     }
     None

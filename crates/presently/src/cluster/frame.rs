@@ -16,6 +16,20 @@ const VEIL_BYTES: usize = 25;
 /// What the bus puts in front of the name of a node that is gone.
 pub(super) const LOST: &[u8] = &[2];
 
+/// In front of the name of a node that founded the cluster anew, in a log in which others may have been complete.
+const FOUNDED: u8 = 3;
+
+/// The word of a node that found nobody left to give it a copy: whoever has another state than its own joins it.
+pub(super) fn founded(node: Node) -> Vec<u8> {
+    [&[FOUNDED][..], &node.0.to_be_bytes()].concat()
+}
+
+/// Who says so.
+pub(super) fn founder(bytes: &[u8]) -> Option<Node> {
+    let (&kind, node) = bytes.split_first()?;
+    (kind == FOUNDED).then_some(Node(u64::from_be_bytes(node.try_into().ok()?)))
+}
+
 /// What a frame says. The entry of a veil is one that changes nothing by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {

@@ -3,7 +3,8 @@
 //!
 //! 1. A lease and an incarnation from the bus; the first entry, which is also the request for a copy.
 //! 2. Nobody else is there: this node founds the cluster with what it has, or with what the store knows.
-//! 3. Otherwise another node's copy, as of that entry; what came after it is followed in the copy.
+//! 3. Otherwise another node's copy, as of that entry or a later one; what came after it is followed in the copy. Whoever could give one
+//!    joined before, or says later that it is complete; when none of them is left, this node founds the cluster anew and says so.
 //! 4. This node's own live sessions are claimed, and when the copy has followed that, it takes the engines' place.
 
 use std::sync::atomic::Ordering;
@@ -42,7 +43,13 @@ pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result
     let (node, new_epoch) = (Node(drawn()?.max(1)), drawn()?.max(1));
     cluster.proposals.begin_again();
     let joined = frame::encode(node, cluster.proposals.next_count(), now.wall, &Wish::Act(Act::Joined));
+    let before = cluster.unanswered.lock().replace(node);
     let Joined { epoch, seq, peers } = cluster.bus.join(bus::Node(node.0), new_epoch, &joined).await?;
+    *cluster.unanswered.lock() = None;
+    if let Some(before) = before {
+        // Nobody is to wait for a node that does not know that it is one.
+        let _ = cluster.bus.leave(bus::Node(before.0), epoch, frame::LOST).await;
+    }
     cluster.node.store(node.0, Ordering::Release);
     cluster.epoch.store(epoch, Ordering::Release);
     let term = Term {
@@ -94,6 +101,15 @@ fn found(term: &Term<'_>, roll: Roll) {
     start(term);
 }
 
+/// Begins it in a log in which others wait for a copy, or have another state.
+async fn found_anew(term: &Term<'_>, others: Vec<Node>) -> Result<(), End> {
+    append_frames(term, &[frame::founded(term.node)]).await?;
+    let waiting = others.clone();
+    found(term, Roll::founded(term.node, others));
+    waiting.into_iter().filter(|&node| node != term.node).for_each(|node| term.copies.ask(node));
+    Ok(())
+}
+
 /// From here on the log is followed.
 fn start(term: &Term<'_>) {
     let followed = term.followed.lock();
@@ -101,6 +117,8 @@ fn start(term: &Term<'_>) {
     term.shared.queue.turn(turn, term.shared.clock.now().tick);
     term.cluster.stand(Some(&followed.roll));
     term.cluster.proposals.open();
+    // Says that this node is complete.
+    term.cluster.propose(term.shared, Act::Tick);
 }
 
 /// Takes up what the store knew at the start, if that was not done.
@@ -118,9 +136,14 @@ async fn append(term: &Term<'_>, acts: &[Act]) -> Result<u64, End> {
         count = term.cluster.proposals.next_count();
         frames.push(frame::encode(term.node, count, wall, &Wish::Act(act.clone())));
     }
+    append_frames(term, &frames).await?;
+    Ok(count)
+}
+
+async fn append_frames(term: &Term<'_>, frames: &[Vec<u8>]) -> Result<(), End> {
     loop {
-        match term.cluster.bus.append(term.me(), term.epoch, &frames).await {
-            Ok(_) => return Ok(count),
+        match term.cluster.bus.append(term.me(), term.epoch, frames).await {
+            Ok(_) => return Ok(()),
             // The keeper says when it is too late.
             Err(BusError::Unavailable(_)) => term.shared.clock.sleep(LOOK_EVERY).await,
             Err(error) => return Err(error.into()),
@@ -159,18 +182,19 @@ impl<'a> Joining<'a> {
         let read = Mutex::new(Read {
             frames: Vec::new(),
             to: term.followed.lock().seq,
-            live: peers.into_iter().map(|peer| Node(peer.0)).chain([term.node]).collect(),
+            givers: peers.into_iter().map(|peer| Node(peer.0)).collect(),
+            waiting: vec![term.node],
         });
         // A chunk that is on its way when the call is dropped is lost; a read is not.
         let complete = tokio::select! {
             complete = joining.take_chunks(&read) => complete?,
             end = read_on(term, &read) => return Err(end),
         };
-        let Read { frames, to, live } = read.into_inner();
+        let Read { frames, to, waiting, .. } = read.into_inner();
         if !complete {
             // Whoever knew more is gone.
             term.followed.lock().seq = to;
-            found(term, Roll::founded(term.node, live));
+            found_anew(term, waiting).await?;
             return Ok(None);
         }
         for frame in frames {
@@ -179,29 +203,34 @@ impl<'a> Joining<'a> {
         Ok(Some(joining))
     }
 
-    /// Takes all chunks; false when no other node is left to give any.
+    /// Takes all chunks; false when nobody is left who could give them.
     async fn take_chunks(&mut self, read: &Mutex<Read>) -> Result<bool, End> {
         let (term, shared) = (self.term, self.term.shared);
         let (mut next, mut newest) = (0, shared.clock.now().tick);
         loop {
-            let Some(chunk) = term.cluster.bus.take_chunk(term.me(), LOOK_EVERY).await? else {
-                let alone = read.lock().live.iter().all(|&node| node == term.node);
-                if alone {
+            let chunk = term.cluster.bus.take_chunk(term.me(), LOOK_EVERY).await?;
+            let now = shared.clock.now();
+            let Some(chunk) = chunk else {
+                if read.lock().givers.is_empty() {
                     return Ok(false);
                 }
-                if shared.clock.now().tick - newest >= CHUNK_WITHIN {
+                if now.tick - newest >= CHUNK_WITHIN {
                     tracing::warn!("no copy came; it is asked for again");
-                    return Err(End::Lost);
+                    newest = now.tick;
+                    append(term, &[Act::Joined]).await?;
                 }
                 continue;
             };
-            let (now, number) = (shared.clock.now(), copy::number(&chunk).ok_or(End::Lost)?);
-            if number < next {
-                // It was put twice.
-                continue;
+            let number = copy::number(&chunk).ok_or(End::Lost)?;
+            if number == 0 && next != 0 {
+                // Another copy, because this one was asked for twice or its giver is gone.
+                self.engines = engines(term);
+                self.veils = (0..SHARDS).map(|_| Veils::default()).collect();
+                next = 0;
             }
-            if number > next {
-                return Err(End::Lost);
+            if number != next {
+                // One before it is lost: the copy is asked for again when nothing more comes.
+                continue;
             }
             let last = copy::read(&chunk, |record| self.load(now, record)).ok_or(End::Lost)?;
             (next, newest) = (next + 1, now.tick);
@@ -288,6 +317,9 @@ impl<'a> Joining<'a> {
             let entries = term.cluster.bus.read(term.epoch, self.seq, follower::READ_MAX, LOOK_EVERY).await?;
             let full = entries.len() >= follower::READ_MAX;
             for logged in &entries {
+                if frame::founder(&logged.bytes).is_some() {
+                    return Err(End::Lost);
+                }
                 match frame::decode(logged.seq, &logged.bytes) {
                     Some(frame) => self.follow(&frame),
                     None => self.seq = logged.seq,
@@ -348,7 +380,10 @@ fn engines(term: &Term<'_>) -> Vec<Engine> {
 struct Read {
     frames: Vec<Frame>,
     to: u64,
-    live: Vec<Node>,
+    /// Who may have the state of all: whoever was there before, or says so.
+    givers: Vec<Node>,
+    /// Who joined since.
+    waiting: Vec<Node>,
 }
 
 /// Holds back what comes.
@@ -366,15 +401,28 @@ async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
         let mut read = read.lock();
         for logged in entries {
             read.to = logged.seq;
+            if let Some(founder) = frame::founder(&logged.bytes) {
+                read.givers = vec![founder];
+            }
             let Some(frame) = frame::decode(logged.seq, &logged.bytes) else { continue };
             match frame.entry.act {
-                Act::Lost { node, .. } => read.live.retain(|&other| other != node),
-                Act::Joined => read.live.push(frame.entry.node),
+                Act::Lost { node, .. } => {
+                    read.givers.retain(|&other| other != node);
+                    read.waiting.retain(|&other| other != node);
+                }
+                Act::Joined
+                    if !read.waiting.contains(&frame.entry.node) && !read.givers.contains(&frame.entry.node) =>
+                {
+                    read.waiting.push(frame.entry.node);
+                }
+                Act::Tick if read.waiting.contains(&frame.entry.node) && !read.givers.contains(&frame.entry.node) => {
+                    read.givers.push(frame.entry.node);
+                }
                 _ => {}
             }
             read.frames.push(frame);
         }
-        if read.frames.len() > BUFFERED_MAX || !read.live.contains(&term.node) {
+        if read.frames.len() > BUFFERED_MAX || !read.waiting.contains(&term.node) {
             return End::Lost;
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Cluster {
     epoch: AtomicU64,
     /// How many other members there are.
     others: AtomicUsize,
+    /// A name under which it may have joined, without a reply.
+    unanswered: Mutex<Option<Node>>,
     /// It leaves for good.
     leaving: AtomicBool,
     /// What was decided alone and is to be told to the others; the oldest go first.
@@ -81,6 +83,7 @@ impl Cluster {
             node: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             others: AtomicUsize::new(0),
+            unanswered: Mutex::new(None),
             leaving: AtomicBool::new(false),
             alone: Mutex::default(),
             cut_off: Mutex::new(None),
