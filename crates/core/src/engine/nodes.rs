@@ -45,11 +45,6 @@ impl Nodes {
         }
         index as u32
     }
-
-    #[cfg(test)]
-    pub(super) fn tally(&self) -> (Vec<u32>, usize) {
-        (self.names.iter().map(|&(_, sessions)| sessions).collect(), self.by_number.len())
-    }
 }
 
 impl Engine {
