@@ -186,12 +186,11 @@ impl Presently {
         health.and_then(|()| self.shared().evidence_health.lock().clone())
     }
 
-    /// `Ok` while this node and the others tell each other what they decide, or there are none; else why this one is cut off.
-    ///
-    /// # Errors
-    /// Why the bus is out of reach: everything is served, and decided by this node alone.
-    pub fn cluster_health(&self) -> Result<(), BusError> {
-        self.shared().cluster.as_ref().map_or(Ok(()), Cluster::health)
+    /// `Ok` while this node and the others tell each other what they decide; else why it is cut off: everything is served all the
+    /// same, and decided by this node alone. `None` when there are no others by [how it was opened](Self::open).
+    #[must_use]
+    pub fn cluster_health(&self) -> Option<Result<(), BusError>> {
+        self.shared().cluster.as_ref().map(Cluster::health)
     }
 
     /// Compares the store's view with the engine's and mends it; returns the number of differences. Done once a minute in the background.

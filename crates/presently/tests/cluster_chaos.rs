@@ -94,7 +94,7 @@ async fn run(seed: u64) {
     cluster.bus.set_all_down(false);
     cluster.pass(secs(30)).await;
     for (node, ledger) in cluster.nodes.iter_mut().zip(&mut ledgers) {
-        assert_eq!(node.presently.cluster_health(), Ok(()), "seed {seed}");
+        assert_eq!(node.presently.cluster_health(), Some(Ok(())), "seed {seed}");
         ledger.take(&node.news(), seed);
     }
     for user in 0..8 {

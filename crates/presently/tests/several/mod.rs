@@ -44,7 +44,12 @@ impl Cluster {
     }
 
     pub(crate) async fn start_over(&mut self, link: Arc<MemoryBus>) {
-        let (store, clock, bus) = (self.store.clone(), self.clock.clone(), link.clone());
+        self.start_on(link, self.clock.clone()).await;
+    }
+
+    /// One more node comes, with a clock of its own.
+    pub(crate) async fn start_on(&mut self, link: Arc<MemoryBus>, clock: Arc<ManualClock>) {
+        let (store, bus) = (self.store.clone(), link.clone());
         let opening = tokio::spawn(async move { Presently::open_in(Config::default(), store, clock, bus).await });
         while !opening.is_finished() {
             self.pass(Duration::from_millis(10)).await;
