@@ -12,6 +12,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::store::{Audience, Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow, VeilRow};
 use crate::{Activity, HeldRow, OverrideRow, PresenceRow, Reason, SessionRow, Source, Status, Timestamp, UserId};
@@ -56,6 +57,7 @@ promises![
     transitions_beyond_the_limit_are_the_newest,
     transitions_of_one_moment_keep_their_order,
     the_transition_before_a_moment_is_found,
+    changes_of_numbers_are_told_by_slices,
     pruning_is_bounded_and_spares_the_young,
     any_name_comes_back_as_it_was,
     any_moment_comes_back_as_it_was,
@@ -469,6 +471,30 @@ pub async fn transitions_of_one_moment_keep_their_order(store: Arc<dyn Store>) -
     store.commit(&Batch { transitions: rows[2..].to_vec(), ..Batch::default() }).await?;
     assert_eq!(store.transitions(&id("alice"), Sight::Insider, at(5), at(6), 10).await?, rows);
     assert_eq!(store.transition_before(&id("alice"), Sight::Insider, at(6)).await?, Some(rows[2].clone()));
+    Ok(())
+}
+
+/// Of everybody, as insiders saw it; `from` is inside, `to` is not.
+pub async fn changes_of_numbers_are_told_by_slices(store: Arc<dyn Store>) -> Outcome {
+    let [came, idled, left] =
+        [(Status::Offline, Status::Online), (Status::Online, Status::Away), (Status::Away, Status::Offline)];
+    let line = |name, (from, to), second| transition(name, from, to, second);
+    let unseen = TransitionRow { audience: Audience::Others, ..line("carol", came, 11) };
+    let secret = TransitionRow { audience: Audience::Insiders, ..line("carol", came, 31) };
+    let transitions = vec![
+        line("alice", came, 9),
+        line("alice", idled, 10),
+        line("bob", came, 19),
+        unseen,
+        line("alice", left, 30),
+        secret,
+        line("bob", left, 40),
+    ];
+    store.commit(&Batch { transitions, ..Batch::default() }).await?;
+    let changes = store.net_changes(at(10), at(40), Duration::from_secs(10)).await?;
+    let told: Vec<_> = changes.iter().map(|change| (change.slice, change.online, change.away)).collect();
+    assert_eq!(told, [(0, 0, 1), (2, 1, -1)]);
+    assert_eq!(store.net_changes(at(40), at(10), Duration::from_secs(10)).await?, []);
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! A store that forgets with the process: for programs that need no memory across restarts, and for tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::store::{Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow, VeilRow};
+use crate::store::{Batch, EvidenceBlock, NetChange, Saved, Sight, Store, StoreError, TransitionRow, VeilRow};
 use crate::{HeldRow, OverrideRow, PresenceRow, SessionNumber, SessionRow, Source, Status, Timestamp, UserId};
 
 /// Keeps everything in memory, and every promise of [`Store`] except that of lasting.
@@ -119,6 +120,11 @@ impl Kept {
     }
 }
 
+/// Microseconds of a slice, one at least.
+fn slice_micros(every: Duration) -> u64 {
+    u64::try_from(every.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn load(&self, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), StoreError> {
@@ -177,6 +183,20 @@ impl Store for MemoryStore {
         self.with(|kept| {
             let rows = kept.transitions.get(user).into_iter().flatten();
             rows.filter(|row| row.audience.includes(sight) && row.at < before).max_by_key(|row| row.at).cloned()
+        })
+    }
+
+    async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError> {
+        self.with(|kept| {
+            let mut slices = BTreeMap::new();
+            for row in kept.transitions.values().flatten() {
+                if from <= row.at && row.at < to && row.audience.includes(Sight::Insider) {
+                    let slice = (row.at.0 - from.0).unsigned_abs() / slice_micros(every);
+                    let change = slices.entry(slice).or_insert(NetChange { slice, ..NetChange::default() });
+                    change.add(row.from, row.to);
+                }
+            }
+            slices.into_values().collect()
         })
     }
 

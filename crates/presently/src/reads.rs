@@ -1,12 +1,14 @@
 //! Questions. **Memory first, then what the store does not have yet, then the store**: no answer is older than one that was told.
 
+use std::time::Duration;
+
 use presently_core::PresenceRow;
 
 use crate::config::{Error, Stats};
 use crate::handle::Presently;
 use crate::privacy::Viewer;
 use crate::shared::Known;
-use crate::store::{Sight, TransitionRow};
+use crate::store::{NetChange, Sight, TransitionRow};
 use crate::subscribe::Transitions;
 use crate::{Counts, Explanation, Now, Policy, Presence, Status, Timestamp, UserId};
 
@@ -82,6 +84,15 @@ impl Presently {
     ) -> Result<Vec<TransitionRow>, Error> {
         self.shared().closed()?;
         Ok(self.shared().store.transitions(&user.into(), Sight::Insider, from, to, limit).await?)
+    }
+
+    /// How the numbers of those online and away changed with `from <= at < to`, by slices of `every`: what the kept history says.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Closed`].
+    pub async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, Error> {
+        self.shared().closed()?;
+        Ok(self.shared().store.net_changes(from, to, every).await?)
     }
 
     /// This moment, on the clock that decides.

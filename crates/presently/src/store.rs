@@ -1,6 +1,7 @@
 //! The port to what lasts. **A batch is kept whole or not at all.**
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use presently_core::{
@@ -45,6 +46,10 @@ pub trait Store: Send + Sync + 'static {
         sight: Sight,
         before: Timestamp,
     ) -> Result<Option<TransitionRow>, StoreError>;
+
+    /// How the numbers of those online and away changed in the kept transitions for [`Sight::Insider`] with `from <= at < to`, by
+    /// slices of `every` from `from` on. In order; slices in which neither changed may be left out.
+    async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError>;
 
     /// Drops transitions older than `before`, at most `limit`; returns how many went.
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
@@ -113,6 +118,17 @@ pub struct TransitionRow {
     pub audience: Audience,
 }
 
+/// How many more there are at the end of a slice of time than at its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetChange {
+    /// Which slice: the first is 0.
+    pub slice: u64,
+    /// More online.
+    pub online: i64,
+    /// More away.
+    pub away: i64,
+}
+
 /// Which of two histories: that of who may know everything of the user, or that of all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
@@ -175,6 +191,15 @@ pub enum Saved {
     Veil(VeilRow),
     /// A block of evidence.
     Evidence(EvidenceBlock),
+}
+
+impl NetChange {
+    /// Adds one transition.
+    pub fn add(&mut self, from: Status, to: Status) {
+        let more = |status: Status| i64::from(to == status) - i64::from(from == status);
+        self.online += more(Status::Online);
+        self.away += more(Status::Away);
+    }
 }
 
 impl Audience {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use presently::clock::Clock;
 use presently::store::Store;
-use presently::{Presently, store::StoreError};
+use presently::{Now, Presently, store::StoreError};
 use presently_accounts::store::AccountStore;
 use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
 use presently_sql::SqliteStores;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::folder::Folder;
 use crate::metrics::Metrics;
+use crate::panel::figures::{Figures, SAMPLE_EVERY, TALLY_EVERY};
 use crate::push::{NOTICE_EVERY, Push};
 use crate::settings::{BadSettings, Settings, sqlite_path};
 use crate::{docs_page, routes};
@@ -40,6 +41,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     push: Push,
+    figures: Figures,
+    started: Now,
     openapi: Bytes,
     docs: Bytes,
     /// Held while an account and its presence change together, so that both see the acts in one order.
@@ -98,11 +101,16 @@ impl App {
         for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
             presently.bar(&account.to_string()).await.map_err(|error| failed(&error))?;
         }
-        let openapi = routes::openapi();
+        let mut openapi = routes::openapi();
+        if settings.demo {
+            routes::mark_as_demo(&mut openapi);
+        }
         let app = Self(Arc::new(Inner {
             docs: docs_page::render(&openapi).into(),
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
             push: Push::new(settings.connections_max, settings.streams_per_user_max),
+            figures: Figures::default(),
+            started: clock.now(),
             settings,
             presently,
             accounts,
@@ -119,6 +127,8 @@ impl App {
             tokio::spawn(notice(Arc::downgrade(&app.0))),
             tokio::spawn(tidy(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
             tokio::spawn(fold_metrics(Arc::downgrade(&app.0))),
+            tokio::spawn(sample(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
+            tokio::spawn(tally(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
         ];
         *app.0.tasks.lock() = tasks;
         Ok(app)
@@ -142,6 +152,12 @@ impl App {
         &self.0.settings
     }
 
+    /// Whether everything here is made up and goes with the process: pages show it.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.0.settings.demo
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.clock
     }
@@ -153,6 +169,16 @@ impl App {
     /// What the open streams and sockets share.
     pub(crate) fn push(&self) -> &Push {
         &self.0.push
+    }
+
+    /// What the overview draws.
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.0.figures
+    }
+
+    /// When this process opened its stores.
+    pub(crate) fn started(&self) -> Now {
+        self.0.started
     }
 
     pub(crate) fn openapi(&self) -> Bytes {
@@ -237,5 +263,30 @@ async fn fold_metrics(app: std::sync::Weak<Inner>) {
         ticks.tick().await;
         let Some(app) = app.upgrade() else { return };
         app.metrics.tidy();
+    }
+}
+
+/// Reckons the last day from the history, and samples from then on.
+async fn sample(app: std::sync::Weak<Inner>, clock: Arc<dyn Clock>) {
+    {
+        let Some(app) = app.upgrade() else { return };
+        if let Err(error) = app.figures.reckon(&app.presently).await {
+            tracing::warn!(%error, "the overview begins without the history");
+        }
+    }
+    loop {
+        clock.sleep(SAMPLE_EVERY).await;
+        let Some(app) = app.upgrade() else { return };
+        app.figures.sample(&app.presently);
+    }
+}
+
+async fn tally(app: std::sync::Weak<Inner>, clock: Arc<dyn Clock>) {
+    loop {
+        {
+            let Some(app) = app.upgrade() else { return };
+            app.figures.tally(clock.now().tick, app.metrics.tally(&app.presently));
+        }
+        clock.sleep(TALLY_EVERY).await;
     }
 }

@@ -5,18 +5,36 @@ use std::net::SocketAddr;
 
 use crate::settings::{LogFormat, Settings};
 
+/// What there is to see in a demo.
+pub(crate) struct DemoShown<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) password: &'a str,
+    pub(crate) users: usize,
+}
+
 /// The admin that this start made.
 pub(crate) struct FirstAdmin {
     pub(crate) username: String,
     pub(crate) password: String,
 }
 
+/// Prints what a newcomer sees of a demo.
+pub(crate) fn print_demo(demo: &DemoShown<'_>, log_format: LogFormat, listening: SocketAddr) {
+    say(&match log_format {
+        LogFormat::Text => demo_text(demo, listening),
+        LogFormat::Json => demo_json(demo, listening),
+    });
+}
+
 /// Prints it. The password of a first admin is shown here and nowhere else.
 pub(crate) fn print(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) {
-    let text = match settings.log_format {
+    say(&match settings.log_format {
         LogFormat::Text => text(settings, listening, admin),
         LogFormat::Json => json(listening, admin),
-    };
+    });
+}
+
+fn say(text: &str) {
     let mut out = std::io::stdout();
     // Without a reader of stdout there is nobody to tell.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -64,5 +82,38 @@ fn text(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) 
          \x20 Stop with Ctrl-C. More:  presently --help\n\n",
         version = env!("CARGO_PKG_VERSION"),
         database = settings.database_url.trim_start_matches("sqlite:"),
+    )
+}
+
+fn demo_json(demo: &DemoShown<'_>, listening: SocketAddr) -> String {
+    let line = serde_json::json!({
+        "level": "INFO", "message": "listening", "url": base(listening), "version": env!("CARGO_PKG_VERSION"),
+        "demo": true, "made_up_users": demo.users,
+        "admin_username": demo.username, "admin_password": demo.password,
+    });
+    format!("{line}\n")
+}
+
+fn demo_text(demo: &DemoShown<'_>, listening: SocketAddr) -> String {
+    let base = base(listening);
+    let DemoShown { username, password, users } = demo;
+    let warning = if listening.ip().is_loopback() {
+        ""
+    } else {
+        "\n  Other machines can reach it, and the password is no secret: everybody there can be its admin.\n"
+    };
+    format!(
+        "\n\
+         Presently {version} listens on {base}: A DEMO\n\n\
+         \x20 {users} made-up users come, idle, go and drop. Nothing is kept: it goes when you stop it.\n\
+         {warning}\n\
+         \x20 Open  {base}/admin     as {username}, with the password {password}\n\
+         \x20       {base}/api/docs  everything that can be called\n\n\
+         \x20 Or watch it here, in another terminal:\n\n\
+         TOKEN=$(curl -s {base}/api/auth/login/ -H 'Content-Type: application/json' \\\n\
+         \x20 -d '{{\"username\":\"{username}\",\"password\":\"{password}\"}}' | sed -n 's/.*\"access\":\"\\([^\"]*\\)\".*/\\1/p')\n\
+         curl -sN {base}/api/presence/events -H \"Authorization: Bearer $TOKEN\"\n\n\
+         \x20 Stop with Ctrl-C. A server that keeps what it is told:  presently serve\n\n",
+        version = env!("CARGO_PKG_VERSION"),
     )
 }

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Failure, key, serve, user, verify};
+use crate::command::{Failure, demo, key, serve, user, verify};
 use crate::settings::Flags;
 
 const EXAMPLES: &str = "\
 Examples:
   presently                                     serve http://localhost:8000, data in ./data
   presently --listen 0.0.0.0:8000 --cors-origins http://localhost:5173
+  presently demo                                see it alive: made-up users, nothing is kept
   presently user create alice --email alice@example.com
   presently user list
   presently key create billing                  an API key for the back end of an application
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Serve (also without a command)
     Serve(Box<Flags>),
+    /// Show it alive: a server in a temporary folder with made-up users who come, idle, go and drop; nothing is kept
+    Demo(Box<demo::Demo>),
     /// Make and list accounts, set passwords; works while a server runs
     #[command(subcommand)]
     User(user::UserCommand),
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve::run(cli.flags),
         Some(Command::Serve(flags)) => serve::run(*flags),
+        Some(Command::Demo(demo)) => demo.run(),
         Some(Command::User(command)) => user::run(command),
         Some(Command::Key(command)) => key::run(command),
         Some(Command::Verify(verify)) => verify.run(),

@@ -31,11 +31,12 @@ pub(crate) fn render(api: &OpenApi) -> String {
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>Presently API</title><style>{STYLE}</style></head><body>\
-         <h1>Presently API</h1><p>{}</p><p>For programs: <a href=\"/api/openapi.json\">openapi.json</a>. \
+         <title>{title} API</title><style>{STYLE}</style></head><body>\
+         <h1>{title} API</h1><p>{}</p><p>For programs: <a href=\"/api/openapi.json\">openapi.json</a>. \
          Calls marked <em>token</em> want <code>Authorization: Bearer &lt;access token&gt;</code>, \
          those marked <em>API key</em> the key there or in <code>X-API-Key</code>.</p>",
-        escaped(document["info"]["description"].as_str().unwrap_or_default())
+        escaped(document["info"]["description"].as_str().unwrap_or_default()),
+        title = escaped(document["info"]["title"].as_str().unwrap_or_default()),
     );
     for (tag, calls) in by_tag {
         let _ = write!(page, "<h2>{}</h2>{calls}", escaped(tag));

@@ -41,6 +41,8 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// On each answer of a demo, and of nobody else.
+pub(crate) static X_PRESENTLY_DEMO: HeaderName = HeaderName::from_static("x-presently-demo");
 static CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The address that a request came from: the peer's, or what a trusted proxy says.
@@ -106,7 +108,7 @@ impl Front {
                 tracing::debug!(request_id = ?id, status = response.status().as_u16(), took_us = took.as_micros(), "{described}");
             }
         }
-        finish(response.headers_mut(), id);
+        finish(response.headers_mut(), id, self.app.is_demo());
         Ok(response)
     }
 
@@ -225,8 +227,11 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The headers of every answer.
-fn finish(headers: &mut HeaderMap, id: HeaderValue) {
+fn finish(headers: &mut HeaderMap, id: HeaderValue, is_demo: bool) {
     headers.insert(X_REQUEST_ID.clone(), id);
+    if is_demo {
+        headers.insert(X_PRESENTLY_DEMO.clone(), HeaderValue::from_static("true"));
+    }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

@@ -17,13 +17,15 @@ use presently_accounts::{AccountId, AccountStatus, ApiKey, Caller, looks_like_ap
 
 use crate::app::App;
 use crate::extract::Params;
+use crate::panel::cookie;
 use crate::problem::Problem;
 
 /// The event stream's path.
 pub(crate) const EVENTS: &str = "/api/presence/events";
 /// The socket's path.
 pub(crate) const SOCKET: &str = "/api/presence/ws";
-static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Where an API key may stand.
+pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How often somebody whose rights changed in the middle of their request is looked at again.
 const LOOKS_MAX: usize = 4;
 
@@ -47,7 +49,7 @@ fn is_evidence(method: &Method, path: &str) -> bool {
     match auth {
         Some("login" | "register" | "refresh" | "verify" | "logout") => *method != Method::POST,
         Some("heartbeat") => !matches!(*method, Method::POST | Method::GET | Method::HEAD),
-        _ => true,
+        _ => (method, path) != (&Method::POST, "/api/presence/leave"),
     }
 }
 
@@ -166,6 +168,7 @@ pub(crate) async fn heard(
 /// Before every route: finds out who calls, and takes the request as evidence.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
     redeem_ticket(&app, &mut request);
+    cookie::redeem(&mut request);
     let mut identity = identify(&app, request.headers()).await;
     if let Identity::Known(caller) = &identity
         && is_evidence(request.method(), request.uri().path())
@@ -309,6 +312,8 @@ mod tests {
             (Method::POST, "/api/users/verify", false),
             (Method::GET, "/api/auth/profile", true),
             (Method::GET, "/nowhere", true),
+            (Method::POST, "/api/presence/leave", false),
+            (Method::GET, "/api/presence/leave", true),
         ] {
             assert_eq!(is_evidence(&method, path), evidence, "{method} {path}");
         }

@@ -11,6 +11,7 @@ mod folder;
 mod front;
 mod identify;
 mod metrics;
+mod panel;
 mod plain_errors;
 mod problem;
 mod push;
@@ -18,6 +19,7 @@ mod routes;
 mod serve;
 mod settings;
 mod standing;
+mod tally;
 mod wire;
 
 pub use app::{App, StartError};

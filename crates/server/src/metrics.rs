@@ -7,6 +7,8 @@ use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, des
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use presently::Presently;
 
+pub(crate) use crate::tally::Tally;
+
 /// Seconds: fine around the promise of "at most one second".
 const LATENESS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 30.0];
 /// Seconds.
@@ -76,6 +78,11 @@ impl Metrics {
         self.recorder.render()
     }
 
+    /// What the overview counts.
+    pub(crate) fn tally(&self, presently: &Presently) -> Tally {
+        Tally { evidence: presently.stats().evidence, ..Tally::read(&self.recorder.render()) }
+    }
+
     /// Folds what histograms gathered; without it they would grow when nobody scrapes.
     pub(crate) fn tidy(&self) {
         self.recorder.run_upkeep();
@@ -95,7 +102,7 @@ fn describe() {
 }
 
 /// Resident memory, or 0 where the system does not tell.
-fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());

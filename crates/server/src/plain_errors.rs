@@ -26,11 +26,12 @@ pub(crate) struct PlainErrors<S> {
     instead: Option<(Vec<u8>, usize, usize)>,
     /// The last write was taken in part only: the layer above has more of it.
     is_behind: bool,
+    is_demo: bool,
 }
 
 impl<S> PlainErrors<S> {
-    pub(crate) const fn new(stream: S) -> Self {
-        Self { stream, instead: None, is_behind: false }
+    pub(crate) const fn new(stream: S, is_demo: bool) -> Self {
+        Self { stream, instead: None, is_behind: false, is_demo }
     }
 
     /// The stream itself; `None` while the layer above has something that was not written.
@@ -44,7 +45,7 @@ impl<S> PlainErrors<S> {
 }
 
 /// The refusal in the one shape, when `head` is one of the layer's own.
-fn replacement(head: &[u8]) -> Option<Vec<u8>> {
+fn replacement(head: &[u8], is_demo: bool) -> Option<Vec<u8>> {
     if !head.starts_with(ERROR) || head.len() > HEAD_BYTES_MAX || !head.ends_with(b"\r\n\r\n") {
         return None;
     }
@@ -64,10 +65,11 @@ fn replacement(head: &[u8]) -> Option<Vec<u8>> {
     let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
     let head = format!(
         "HTTP/1.1 {} {}\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
-         cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n",
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\n{}\r\n",
         status,
         response.status().canonical_reason().unwrap_or("Error"),
-        body.len()
+        body.len(),
+        if is_demo { "x-presently-demo: true\r\n" } else { "" }
     );
     Some([head.as_bytes(), &body].concat())
 }
@@ -81,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for PlainErrors<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for PlainErrors<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.instead.is_none() {
-            match replacement(buf) {
+            match replacement(buf, self.is_demo) {
                 Some(instead) => self.instead = Some((instead, 0, buf.len())),
                 None => {
                     let written = Pin::new(&mut self.stream).poll_write(cx, buf);
@@ -137,10 +139,13 @@ mod tests {
     #[test]
     fn only_a_bare_refusal_is_replaced() {
         let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        let text = String::from_utf8(replacement(bare).unwrap()).unwrap();
+        let text = String::from_utf8(replacement(bare, false).unwrap()).unwrap();
         assert!(text.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{text}");
         assert!(text.contains("application/problem+json") && text.contains("headers_too_large"), "{text}");
-        assert!(replacement(b"HTTP/1.1 404 Not Found\r\nX-Request-Id: 5\r\n\r\n").is_none());
-        assert!(replacement(b"HTTP/1.1 200 OK\r\n\r\n").is_none());
+        assert!(!text.contains("x-presently-demo"), "{text}");
+        let demo = String::from_utf8(replacement(bare, true).unwrap()).unwrap();
+        assert!(demo.contains("\r\nx-presently-demo: true\r\n\r\n{"), "{demo}");
+        assert!(replacement(b"HTTP/1.1 404 Not Found\r\nX-Request-Id: 5\r\n\r\n", false).is_none());
+        assert!(replacement(b"HTTP/1.1 200 OK\r\n\r\n", false).is_none());
     }
 }

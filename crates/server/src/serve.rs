@@ -87,7 +87,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
             // In a box of its own: it is much larger than an idle connection, which would keep its place.
             Box::pin(async move { front.answer(peer, request.map(Body::new)).await })
         });
-        let connection = http.serve_connection(TokioIo::new(PlainErrors::new(stream)), service);
+        let connection = http.serve_connection(TokioIo::new(PlainErrors::new(stream, app.is_demo())), service);
         let connection = Box::pin(connection.with_upgrades());
         let stopping = app.push().stopping();
         tokio::spawn(async move {

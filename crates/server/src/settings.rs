@@ -47,6 +47,8 @@ pub struct Settings {
     pub streams_per_user_max: usize,
     /// Whom others may see.
     pub visibility: Visibility,
+    /// Whether each answer says that this is a demo. Only `presently demo` sets it.
+    pub demo: bool,
 }
 
 /// Who may make an account through `POST /api/auth/register/`.
@@ -316,6 +318,7 @@ impl Settings {
                 .or(file.streams_per_user_max)
                 .unwrap_or(base.streams_per_user_max),
             visibility: flags.visibility.or(file.visibility).unwrap_or_default().into(),
+            demo: false,
         };
         settings.check()?;
         Ok(settings)
@@ -398,6 +401,7 @@ impl Default for Settings {
             connections_max: 20_000,
             streams_per_user_max: 50,
             visibility: Visibility::default(),
+            demo: false,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use presently::clock::{Clock, ManualClock};
 use presently::memory::MemoryStore;
-use presently::store::{Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow};
+use presently::store::{Batch, EvidenceBlock, NetChange, Saved, Sight, Store, StoreError, TransitionRow};
 use presently::{Config, Presence, PresenceRow, Presently, Reason, Status, Timestamp, Told, Transitions, UserId};
 use tokio::sync::watch;
 
@@ -182,6 +182,9 @@ impl Store for GateStore {
         before: Timestamp,
     ) -> Result<Option<TransitionRow>, StoreError> {
         self.memory.transition_before(user, sight, before).await
+    }
+    async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError> {
+        self.memory.net_changes(from, to, every).await
     }
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.memory.prune_transitions(before, limit).await

@@ -1,5 +1,6 @@
 //! What the program does, a file per command.
 
+pub(crate) mod demo;
 pub(crate) mod key;
 pub(crate) mod serve;
 pub(crate) mod user;

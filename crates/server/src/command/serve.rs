@@ -1,12 +1,16 @@
 //! `presently serve`: start, run, stop.
 
+use std::future::poll_fn;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::task::Poll;
 
 use presently::clock::SystemClock;
 use presently_accounts::{AccountStatus, Draft, Role};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
@@ -21,11 +25,12 @@ const BACKLOG: i32 = 4096;
 pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     let settings = Settings::resolve(flags)?;
     log(settings.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(settings))
+    threads()?.block_on(serve(settings))
+}
+
+pub(super) fn threads() -> Result<Runtime, Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot start threads: {error}"));
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)
 }
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
@@ -33,16 +38,16 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let socket = bind(settings.listen)?;
     let app = App::open(settings, SystemClock::new()).await?;
     let admin = first_admin(&app).await?;
-    let failed = |error: std::io::Error| Failure::Failed(format!("cannot listen: {error}"));
-    let listener = open(socket).map_err(failed)?;
-    banner::print(app.settings(), listener.local_addr().map_err(failed)?, admin.as_ref());
-    let served = crate::serve(app.clone(), listener, stop()?).await;
+    let (listener, listening) = open(socket)?;
+    banner::print(app.settings(), listening, admin.as_ref());
+    let stop = stop(&[SignalKind::terminate(), SignalKind::interrupt()])?;
+    let served = crate::serve(app.clone(), listener, stop).await;
     tracing::info!("stopping");
     app.shutdown().await;
     served.map_err(|error| Failure::Failed(format!("cannot serve: {error}")))
 }
 
-fn bind(address: SocketAddr) -> Result<Socket, Failure> {
+pub(super) fn bind(address: SocketAddr) -> Result<Socket, Failure> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -55,9 +60,15 @@ fn bind(address: SocketAddr) -> Result<Socket, Failure> {
     })
 }
 
-fn open(socket: Socket) -> std::io::Result<TcpListener> {
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+/// Opens a bound socket, and says where.
+pub(super) fn open(socket: Socket) -> Result<(TcpListener, SocketAddr), Failure> {
+    let opened = || {
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    opened().map_err(|error: std::io::Error| Failure::Failed(format!("cannot listen: {error}")))
 }
 
 /// Makes an admin when there is none.
@@ -85,22 +96,21 @@ async fn first_admin(app: &App) -> Result<Option<FirstAdmin>, Failure> {
     Ok(Some(FirstAdmin { username, password }))
 }
 
-/// Ends at SIGINT or SIGTERM.
-fn stop() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// Ends at the first of these signals; those that come before it is awaited count.
+pub(super) fn stop(kinds: &[SignalKind]) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let signals: std::io::Result<Vec<_>> = kinds.iter().map(|&kind| signal(kind)).collect();
+    let mut signals = signals.map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+    Ok(poll_fn(move |context| {
+        if signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-    })
+    }))
 }
 
 /// Logs go to stdout. `PRESENTLY_LOG` takes a filter such as `debug` or `presently=trace`.
-fn log(format: LogFormat) {
+pub(super) fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("PRESENTLY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
     // A second subscriber in one process is refused, which only tests do.

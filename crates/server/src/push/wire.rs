@@ -84,6 +84,9 @@ impl Wire {
             Some(Ok(Message::Text(text))) => Heard::Text(text.into()),
             Some(Ok(Message::Binary(_))) => Heard::Binary,
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::Control,
+            // A browser cannot drop a socket without a close frame. These codes are a page's own, and say that it comes
+            // back; 1001 is the browser's word for a page that crashed, or made way for one that may be the same.
+            Some(Ok(Message::Close(Some(frame)))) if matches!(u16::from(frame.code), 1001 | 3000..=3999) => Heard::Gone,
             Some(Ok(Message::Close(_))) => Heard::Close,
             Some(Err(Error::Capacity(_))) => Heard::Broken(Why::TooBig),
             Some(Err(Error::Utf8(_))) => Heard::Broken(Why::NotText),

@@ -18,7 +18,8 @@ use crate::wire::{self, Login, Logout, Message, Refresh, Register, SignedInBody,
 
 type Answer<T> = Result<axum::Json<T>, Problem>;
 
-fn device(address: IpAddr, headers: &HeaderMap) -> Device {
+/// From where somebody signs in.
+pub(crate) fn device(address: IpAddr, headers: &HeaderMap) -> Device {
     let user_agent = headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned());
     Device { address, user_agent: user_agent.unwrap_or_default() }
 }
@@ -40,6 +41,14 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Json(sent): Json<Login>,
 ) -> Answer<SignedInBody> {
+    let (username, password) = credentials(sent)?;
+    let signed_in = app.accounts().login(&username, &password, &device(address, &headers), app.now()).await?;
+    let presence = open_presence(&app, &signed_in).await?;
+    Ok(axum::Json(SignedInBody { user: convert::user(signed_in.account, &presence), tokens: signed_in.tokens.into() }))
+}
+
+/// The name and the password of a login, neither of them blank.
+pub(crate) fn credentials(sent: Login) -> Result<(String, String), Problem> {
     let (username, password) = (sent.username.unwrap_or_default(), sent.password.unwrap_or_default());
     if username.trim().is_empty() || password.is_empty() {
         let mut problem = Problem::bad_request("credentials_required", "Username and password are required");
@@ -50,13 +59,11 @@ pub(crate) async fn login(
         }
         return Err(problem);
     }
-    let signed_in = app.accounts().login(&username, &password, &device(address, &headers), app.now()).await?;
-    let presence = open_presence(&app, &signed_in).await?;
-    Ok(axum::Json(SignedInBody { user: convert::user(signed_in.account, &presence), tokens: signed_in.tokens.into() }))
+    Ok((username, password))
 }
 
 /// Makes the login's own session live, unless its rights were taken in between.
-async fn open_presence(app: &App, signed_in: &SignedIn) -> Result<presently::Presence, Problem> {
+pub(crate) async fn open_presence(app: &App, signed_in: &SignedIn) -> Result<presently::Presence, Problem> {
     let user = signed_in.account.id.to_string();
     let mut as_of = signed_in.as_of;
     loop {

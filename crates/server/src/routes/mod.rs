@@ -2,19 +2,23 @@
 
 mod accounts;
 mod acts;
-mod auth;
+mod audit;
+pub(crate) mod auth;
 pub(crate) mod heartbeat;
 mod keys;
 mod online;
 mod operations;
+mod overview;
 mod presence;
 mod profile;
+mod sdk;
 mod sessions;
 mod status;
 mod touch;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use http::{HeaderName, Method, StatusCode, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -23,7 +27,9 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::front::X_PRESENTLY_DEMO;
 use crate::identify;
+use crate::panel::{files, session};
 use crate::problem::Problem;
 use crate::settings::CorsOrigins;
 
@@ -42,6 +48,12 @@ fn open() -> Vec<Documented> {
         routes!(operations::metrics),
         routes!(operations::openapi_json),
         routes!(operations::docs),
+        routes!(files::page),
+        routes!(files::troubleshooting),
+        routes!(session::sign_in, session::sign_out),
+        routes!(session::refresh),
+        routes!(sdk::presently_js),
+        routes!(sdk::dot_js),
     ]
 }
 
@@ -84,6 +96,9 @@ fn admin() -> Vec<Documented> {
         routes!(acts::approve),
         routes!(keys::list, keys::create),
         routes!(keys::revoke),
+        routes!(audit::audit),
+        routes!(overview::overview),
+        routes!(overview::samples),
     ]
     .into_iter()
     .chain(presence::admin())
@@ -112,6 +127,7 @@ fn plain(documented: Vec<Documented>) -> Router<App> {
 pub(crate) fn router(app: &App) -> Router {
     let router = Router::new()
         .merge(plain(open()))
+        .route("/admin/{file}", get(files::file))
         .merge(plain(token()).layer(from_fn(identify::require_token)))
         .merge(plain(active()).layer(from_fn(identify::require_active)))
         .merge(plain(caller()).layer(from_fn(identify::require_caller)))
@@ -119,7 +135,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(plain(presence::socket()).layer(from_fn(identify::require_active_or_upgrade)))
         .fallback(async || Problem::not_found())
         .layer(from_fn_with_state(app.clone(), identify::layer));
-    let router = match cors(&app.settings().cors_origins) {
+    let router = match cors(&app.settings().cors_origins, app.is_demo()) {
         Some(cors) => router.layer(cors),
         None => router,
     };
@@ -162,6 +178,13 @@ pub(crate) fn openapi() -> OpenApi {
     api
 }
 
+/// Says in the document that it is the one of a demo.
+pub(crate) fn mark_as_demo(api: &mut OpenApi) {
+    api.info.title.push_str(" (demo)");
+    let described = api.info.description.take().unwrap_or_default();
+    api.info.description = Some(format!("This is a demo: its users are made up, and nothing is kept. {described}"));
+}
+
 /// Errors have the one shape; answers that need no words of their own are described by their status.
 fn describe_answers(api: &mut OpenApi) {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
@@ -193,13 +216,15 @@ fn under_other_name(mut item: PathItem) -> PathItem {
     item
 }
 
-fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
+fn cors(origins: &CorsOrigins, is_demo: bool) -> Option<CorsLayer> {
     let allowed = match origins {
         CorsOrigins::None => return None,
         CorsOrigins::Any => AllowOrigin::any(),
         CorsOrigins::Listed(listed) => AllowOrigin::list(listed.iter().cloned()),
     };
     let request_id = HeaderName::from_static("x-request-id");
+    let exposed = [request_id.clone(), header::RETRY_AFTER, header::WWW_AUTHENTICATE];
+    let marked = is_demo.then(|| X_PRESENTLY_DEMO.clone());
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
@@ -209,9 +234,9 @@ fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
                 header::CONTENT_TYPE,
                 HeaderName::from_static("x-api-key"),
                 HeaderName::from_static("last-event-id"),
-                request_id.clone(),
+                request_id,
             ])
-            .expose_headers([request_id, header::RETRY_AFTER, header::WWW_AUTHENTICATE])
+            .expose_headers(exposed.into_iter().chain(marked).collect::<Vec<_>>())
             .max_age(std::time::Duration::from_secs(3600)),
     )
 }

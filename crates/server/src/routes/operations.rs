@@ -10,16 +10,17 @@ use crate::app::App;
 use crate::problem::{Problem, ProblemBody};
 
 /// Whether the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does: `{\"status\":\"ok\"}`")))]
-pub(crate) async fn healthz() -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], r#"{"status":"ok"}"#).into_response()
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does: `{\"status\":\"ok\"}`; a demo adds `\"demo\":true`")))]
+pub(crate) async fn healthz(State(app): State<App>) -> Response {
+    let body = if app.is_demo() { r#"{"status":"ok","demo":true}"# } else { r#"{"status":"ok"}"# };
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
 /// Whether it can serve: the store answers and can be written to.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
-        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`, and of one of several nodes `cluster`: `ok`, or why it is cut off from the others"),
+        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`; a demo adds `\"demo\":true`, and one of several nodes `cluster`: `ok`, or why it is cut off from the others"),
         (status = 503, description = "It cannot; `detail` says why", body = ProblemBody<'static>),
     )
 )]
@@ -27,6 +28,9 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Value>, 
     match app.ready().await {
         Ok(()) => {
             let mut ready = json!({"status": "ready", "store": "ok"});
+            if app.is_demo() {
+                ready["demo"] = true.into();
+            }
             if let Some(health) = app.presently().cluster_health() {
                 // A node that is cut off serves all the same: if it is the bus, there is no better one.
                 ready["cluster"] = health.map_or_else(|error| error.to_string(), |()| "ok".to_owned()).into();

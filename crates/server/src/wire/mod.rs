@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 mod frames;
 mod key;
+mod panel;
 mod presence;
 mod requests;
 mod seen;
@@ -11,6 +12,7 @@ mod user;
 
 pub(crate) use frames::{ClientFrame, ServerFrame, USER_BYTES_MAX, user_ids};
 pub(crate) use key::{CreateKey, KeyBody, Keys, MadeKeyBody};
+pub(crate) use panel::{AuditAccount, AuditLine, AuditPage, LatenessBody, OverviewBody, SampleBody, SamplesBody};
 pub(crate) use presence::{
     HeartbeatBody, OnlineStatusBody, OnlineUser, OnlineUsers, OwnStatus, SessionBody, Sessions, StatusSet,
 };

@@ -5,6 +5,7 @@ mod auth;
 mod conventions;
 mod harness;
 mod operations;
+mod panel;
 mod routes;
 mod rules;
 mod users;

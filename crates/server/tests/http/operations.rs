@@ -43,6 +43,19 @@ async fn metrics_are_in_the_text_format_of_prometheus() {
 }
 
 #[tokio::test]
+async fn any_page_may_load_the_browser_s_half() {
+    let server = TestServer::start().await;
+    for (path, has) in [("/sdk/presently.js", "export{"), ("/sdk/dot.js", "presence-dot")] {
+        let answer = server.get(path).header("origin", "https://elsewhere.example").await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=300"), "{path}");
+        assert!(answer.text.contains(has), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_document_is_openapi_3_1_and_has_every_path_of_the_contract() {
     let server = TestServer::start().await;
     let document = server.get("/api/openapi.json").await.ok();

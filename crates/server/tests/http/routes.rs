@@ -76,18 +76,31 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/users/admin/users/{id}/activate/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/approve/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/sessions/", &["GET"], Who::Admin),
+    route("/api/users/admin/overview/", &["GET"], Who::Admin),
+    route("/api/users/admin/overview/samples/", &["GET"], Who::Admin),
+    route("/api/users/admin/audit/", &["GET"], Who::Admin),
     route("/api/presence/query/", &["POST"], Who::Token),
     route("/api/presence/online/", &["GET"], Who::Token),
     route("/api/presence/count/", &["GET"], Who::Token),
     route("/api/presence/me/", &["GET", "PUT"], Who::Token),
     route("/api/presence/tickets/", &["POST"], Who::Token),
+    route("/api/presence/leave/", &["POST"], Who::Token),
     route("/api/presence/{user_id}/", &["GET"], Who::Token),
     route("/api/presence/{user_id}/history/", &["GET"], Who::Token),
     route("/api/presence/{user_id}/explain/", &["GET"], Who::Admin),
 ];
 
-/// Those of operations.
-pub(crate) const OPERATIONS: &[&str] = &["/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"];
+/// Those of operations, and the files of the browser's half.
+pub(crate) const OPERATIONS: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/openapi.json",
+    "/api/docs",
+    "/admin",
+    "/sdk/presently.js",
+    "/sdk/dot.js",
+];
 
 const fn route(path: &'static str, methods: &'static [&'static str], who: Who) -> Route {
     Route { path, methods, who }

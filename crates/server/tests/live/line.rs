@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::harness::{TestServer, Visitor, secs};
 
@@ -299,8 +300,14 @@ impl Socket {
     }
 
     /// Says goodbye, and waits for the answer.
-    pub(crate) async fn close(mut self) {
-        let _ = self.wishes.send(Wish::Say(Message::Close(None)));
+    pub(crate) async fn close(self) {
+        self.close_with(None).await;
+    }
+
+    /// Closes with a code of its own, and waits until it is closed.
+    pub(crate) async fn close_with(mut self, code: Option<u16>) {
+        let frame = code.map(|code| CloseFrame { code: code.into(), reason: "".into() });
+        let _ = self.wishes.send(Wish::Say(Message::Close(frame)));
         while !matches!(self.see().await, Seen::Dropped) {}
     }
 

@@ -103,6 +103,51 @@ async fn a_client_that_answers_nothing_is_dropped_after_two_intervals() {
     assert_eq!(sockets(&server, alice.id), 0);
 }
 
+#[tokio::test]
+async fn a_close_with_a_code_of_the_page_s_own_or_by_the_browser_is_no_goodbye() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    for (code, goodbye) in [(3000, false), (3001, false), (3999, false), (1001, false), (4999, true), (1000, true)] {
+        let socket = Socket::open(server.address(), &alice).await;
+        let session = socket.ready["session"].clone();
+        live_through(&server, 5, &[alice.id]).await;
+        socket.close_with(Some(code)).await;
+        if goodbye {
+            becomes(&admin, alice.id, "offline").await;
+            continue;
+        }
+        server_noticed(&server, alice.id).await;
+        pass(&server, secs(9)).await;
+        let next = Socket::open(server.address(), &alice).await;
+        assert_eq!(next.ready["session"], session, "{code}: the next page takes it over");
+        next.vanish().await;
+        server_noticed(&server, alice.id).await;
+        let history = server.history(alice.id).await;
+        assert!(history.iter().all(|step| step.ends_with("->online")), "{code}: {history:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_leaves_ends_the_login_s_presence_and_not_its_tokens() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    let elsewhere = server.login("alice").await;
+    let socket = Socket::open(server.address(), &alice).await;
+    alice.beat_with(json!({"session": "tab-1"})).await;
+    assert_eq!(alice.post("/api/presence/leave").await.status, 204);
+    let why = server.app().presently().explain(&alice.id.to_string()).unwrap();
+    assert_eq!(why.sessions.len(), 1, "the other login is left: {:?}", why.sessions);
+    assert_eq!(elsewhere.post("/api/presence/leave").await.status, 204);
+    becomes(&admin, alice.id, "offline").await;
+    assert_eq!(elsewhere.post("/api/presence/leave").await.status, 204);
+    becomes(&admin, alice.id, "offline").await;
+    alice.beat().await;
+    becomes(&admin, alice.id, "online").await;
+    drop(socket);
+}
+
 /// Waits until they are shown so.
 async fn becomes(admin: &Visitor, id: i64, status: &str) {
     let path = format!("/api/presence/{id}");

@@ -84,10 +84,43 @@ impl Place {
 
     /// Starts a server whose command was changed.
     pub(crate) async fn serve_as(&self, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
+        self.start("serve", change, args).await
+    }
+
+    /// Where a demo makes its folder.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.path().join("temporary")
+    }
+
+    /// What is in the place for temporary folders.
+    pub(crate) fn temporaries(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.temporary()).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    }
+
+    /// The program, to be run here as a demo, with temporary folders here too.
+    pub(crate) fn demo_command(&self, args: &[&str]) -> Command {
+        let _ = fs::create_dir(self.temporary());
+        let mut command = self.command(&[&["demo"], args].concat());
+        command.env("TMPDIR", self.temporary());
+        command
+    }
+
+    /// Starts a demo and waits until it answers.
+    pub(crate) async fn demo(&self, args: &[&str]) -> Server {
+        let _ = fs::create_dir(self.temporary());
+        let temporary = self.temporary();
+        let change = |command: &mut Command| {
+            command.env("TMPDIR", temporary);
+        };
+        self.start("demo", change, args).await
+    }
+
+    async fn start(&self, what: &str, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
         let port = free_port();
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let listen = format!("127.0.0.1:{port}");
-        let mut command = self.command(&[&["serve", "--listen", &listen], args].concat());
+        let mut command = self.command(&[&[what, "--listen", &listen], args].concat());
         let out = self.path().join(format!("stdout-{number}"));
         let err = self.path().join(format!("stderr-{number}"));
         command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));

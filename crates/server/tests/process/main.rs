@@ -3,6 +3,7 @@
 
 mod crash;
 mod deadline;
+mod demo;
 mod first_start;
 mod harness;
 mod logs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use presently::store::{Audience, Batch, EvidenceBlock, Saved, Sight, Store, StoreError, TransitionRow};
+use presently::store::{Audience, Batch, EvidenceBlock, NetChange, Saved, Sight, Store, StoreError, TransitionRow};
 use presently::{PresenceRow, Reason, SessionNumber, Status, Timestamp, UserId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments as _, Row as _};
@@ -161,6 +161,20 @@ impl Store for SqliteStores {
              WHERE user_id = ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT 1";
         let query = sqlx::query(SQL).bind(text(user)).bind(before.0).bind(not_for(sight));
         Ok(self.rows(query, transition_row).await?.pop())
+    }
+
+    async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError> {
+        const SQL: &str = "SELECT (at - ?1) / ?3 AS slice, \
+             SUM((to_status = 'online') - (from_status = 'online')) AS online, \
+             SUM((to_status = 'away') - (from_status = 'away')) AS away \
+             FROM transitions WHERE at >= ?1 AND at < ?2 AND audience IS NOT 'others' GROUP BY slice ORDER BY slice";
+        let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
+        let query = sqlx::query(SQL).bind(from.0).bind(to.0).bind(every);
+        let change = |row: &SqliteRow| {
+            let slice = row.try_get::<i64, _>("slice")?.unsigned_abs();
+            Ok(NetChange { slice, online: row.try_get("online")?, away: row.try_get("away")? })
+        };
+        Ok(self.rows(query, change).await?)
     }
 
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -4,6 +4,7 @@ mod ask;
 mod events;
 mod explain;
 mod history;
+mod leave;
 mod me;
 mod tickets;
 mod ws;
@@ -20,7 +21,7 @@ use crate::push::viewer;
 
 /// Routes for signed-in users.
 pub(super) fn active() -> Vec<Documented> {
-    vec![routes!(me::me, me::set_me)]
+    vec![routes!(me::me, me::set_me), routes!(leave::leave)]
 }
 
 /// Routes for signed-in users and for applications.

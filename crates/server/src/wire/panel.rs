@@ -1,0 +1,106 @@
+//! What administrators look at, on the wire.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Moment;
+
+/// How the server is, at a glance.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Overview)]
+pub(crate) struct OverviewBody {
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) as_of: Moment,
+    pub(crate) version: &'static str,
+    /// Seconds since this process started.
+    pub(crate) uptime_seconds: f64,
+    pub(crate) online: u64,
+    pub(crate) away: u64,
+    /// Live sessions.
+    pub(crate) sessions: u64,
+    /// Open event streams and sockets.
+    pub(crate) streams: u64,
+    /// Changes of status in the last minute (or reckoned up from as much of it as was seen).
+    pub(crate) transitions_per_minute: f64,
+    /// Evidence of life taken a second, over the last minute: heartbeats, other requests, touches.
+    pub(crate) heartbeats_per_second: f64,
+    pub(crate) lateness: LatenessBody,
+    /// Resident memory; 0 where the system does not tell.
+    pub(crate) resident_bytes: u64,
+    /// Decisions that the store has not kept yet.
+    pub(crate) pending: u64,
+    /// Whether the store takes what is decided.
+    pub(crate) store_healthy: bool,
+}
+
+/// How late users were announced offline after their deadlines, since the start.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Lateness)]
+pub(crate) struct LatenessBody {
+    /// Of how many.
+    pub(crate) count: u64,
+    /// On the average; null when there was none.
+    pub(crate) mean_seconds: Option<f64>,
+    /// 99 of 100 were at most this late; null when there was none, or they were later than 30 s.
+    pub(crate) p99_seconds: Option<f64>,
+    /// How many of them were within the promised second, from 0 to 1.
+    pub(crate) within_a_second: Option<f64>,
+}
+
+/// How many there were.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sample)]
+pub(crate) struct SampleBody {
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: Moment,
+    pub(crate) online: u64,
+    pub(crate) away: u64,
+}
+
+/// How many there were over time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Samples)]
+pub(crate) struct SamplesBody {
+    /// Oldest first. Before `sampled_since` reckoned back from the history, from then on sampled.
+    pub(crate) samples: Vec<SampleBody>,
+    /// When this process started to sample.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) sampled_since: Moment,
+}
+
+/// An account in the audit log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditAccount)]
+pub(crate) struct AuditAccount {
+    pub(crate) id: i64,
+    /// Null when the account was erased since.
+    pub(crate) username: Option<String>,
+}
+
+/// A line of the audit log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditLine)]
+pub(crate) struct AuditLine {
+    pub(crate) id: i64,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: String,
+    /// Who did it; null: the command line.
+    pub(crate) actor: Option<AuditAccount>,
+    /// What: a stable word.
+    #[schema(example = "suspend")]
+    pub(crate) action: String,
+    /// To whom, where it was to somebody.
+    pub(crate) target: Option<AuditAccount>,
+    /// More: the reason given, what changed.
+    pub(crate) detail: String,
+}
+
+/// A page of the audit log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditPage)]
+pub(crate) struct AuditPage {
+    /// Newest first.
+    pub(crate) entries: Vec<AuditLine>,
+    /// For `before`: the next page; null at the end.
+    pub(crate) next_before: Option<i64>,
+}

@@ -1,0 +1,252 @@
+//! What the panel is served and asks: its files, its cookies, and the figures and the log that it shows.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Call, PASSWORD, TestServer, assert_time, keys, secs};
+
+const OWN: (&str, &str) = ("x-presently-panel", "1");
+
+/// The two cookies that an answer sets, as a browser sends them back: the access token's, and the refresh token's.
+fn cookies(answer: &Answer) -> (String, String) {
+    let set: Vec<&str> = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
+    let of = |name: &str| {
+        let cookie = set.iter().find(|cookie| cookie.starts_with(name)).unwrap_or_else(|| panic!("{name}: {set:?}"));
+        for attribute in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+            assert!(cookie.contains(attribute), "{attribute}: {cookie}");
+        }
+        cookie.split(';').next().unwrap().to_owned()
+    };
+    (of("presently_session="), of("presently_refresh="))
+}
+
+fn sign_in(server: &TestServer, username: &str, password: &str) -> Call {
+    server.post("/admin/session").header(OWN.0, OWN.1).json(json!({"username": username, "password": password}))
+}
+
+/// An admin with cookies in the place of tokens.
+struct Seat {
+    session: String,
+    refresh: String,
+    id: i64,
+}
+
+impl Seat {
+    async fn take(server: &TestServer) -> Self {
+        let admin = server.admin().await;
+        let answer = sign_in(server, &admin.username, PASSWORD).await;
+        let (session, refresh) = cookies(&answer);
+        Self { session, refresh, id: answer.ok()["id"].as_i64().unwrap() }
+    }
+
+    fn call(&self, server: &TestServer, method: Method, path: &str) -> Call {
+        server.call(method, path).header("cookie", &format!("{}; {}", self.session, self.refresh))
+    }
+}
+
+#[tokio::test]
+async fn every_page_and_file_is_local_and_under_a_strict_policy() {
+    let server = TestServer::start().await;
+    for path in ["/admin", "/admin/", "/admin/troubleshooting", "/admin/app.js", "/admin/style.css", "/admin/icon.svg"]
+    {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let policy = answer.header("content-security-policy").unwrap();
+        for rule in ["default-src 'none'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(rule), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+        let tag = answer.header("etag").unwrap().to_owned();
+        assert_eq!(answer.header("cache-control"), Some("no-cache"), "{path}");
+        let again = server.get(path).header("if-none-match", &tag).status().await;
+        assert_eq!(again, 304, "{path}");
+    }
+    for path in ["/admin/nothing.js", "/admin/%2e%2e%2fCargo.toml", "/admin/session.js"] {
+        server.get(path).await.problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn an_admin_signs_in_by_cookie_and_is_online() {
+    let server = TestServer::start().await;
+    let watcher = server.visitor("watcher").await;
+    let seat = Seat::take(&server).await;
+    assert_eq!(server.shown(&watcher, seat.id).await.status, "online");
+    seat.call(&server, Method::GET, "/api/users/admin/overview/").await.ok();
+    let made = seat.call(&server, Method::POST, "/api/users/admin/users/").header(OWN.0, OWN.1);
+    made.json(json!({"username": "made", "password": PASSWORD})).await.is(201);
+}
+
+#[tokio::test]
+async fn who_is_no_admin_gets_no_cookie_and_is_not_shown_online() {
+    let server = TestServer::start().await;
+    let watcher = server.visitor("watcher").await;
+    let id = server.account("plain").await;
+    let answer = sign_in(&server, "plain", PASSWORD).await;
+    answer.problem(403, "not_an_admin");
+    assert!(answer.header("set-cookie").is_none());
+    assert_eq!(server.shown(&watcher, id).await.status, "offline");
+    let refused = sign_in(&server, "plain", "wrong").await;
+    refused.problem(401, "invalid_credentials");
+    assert!(refused.header("set-cookie").is_none());
+    sign_in(&server, "", "").await.problem(400, "credentials_required");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_can_do_nothing_with_the_cookie() {
+    let server = TestServer::start().await;
+    let seat = Seat::take(&server).await;
+    let path = format!("/api/users/admin/users/{}/", server.account("victim").await);
+    // A form sends no header of its own; a browser says from where a request came.
+    seat.call(&server, Method::DELETE, &path).await.problem(401, "not_authenticated");
+    for site in ["cross-site", "same-site"] {
+        let call = seat.call(&server, Method::DELETE, &path).header(OWN.0, OWN.1).header("sec-fetch-site", site);
+        call.await.problem(401, "not_authenticated");
+        let call = seat.call(&server, Method::GET, &path).header("sec-fetch-site", site);
+        call.await.problem(401, "not_authenticated");
+    }
+    seat.call(&server, Method::GET, &path).header("sec-fetch-site", "same-origin").await.ok();
+    // Nor sign its reader in or out.
+    let forged = server.post("/admin/session").json(json!({"username": "boss", "password": PASSWORD}));
+    forged.await.problem(403, "not_from_the_panel");
+    seat.call(&server, Method::DELETE, "/admin/session").await.problem(403, "not_from_the_panel");
+    seat.call(&server, Method::POST, "/admin/session/refresh").await.problem(403, "not_from_the_panel");
+    seat.call(&server, Method::GET, &path).await.ok();
+}
+
+#[tokio::test]
+async fn a_token_that_is_given_counts_and_not_the_cookie() {
+    let server = TestServer::start().await;
+    let seat = Seat::take(&server).await;
+    let plain = server.visitor("plain").await;
+    let call = seat.call(&server, Method::GET, "/api/users/admin/users/").bearer(&plain.access);
+    call.await.problem(403, "permission_denied");
+    let call = seat.call(&server, Method::GET, "/api/users/admin/users/").header("authorization", "Bearer garbage");
+    call.await.problem(401, "token_not_valid");
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_and_takes_the_cookies_back() {
+    let server = TestServer::start().await;
+    let seat = Seat::take(&server).await;
+    let answer = seat.call(&server, Method::DELETE, "/admin/session").header(OWN.0, OWN.1).await;
+    answer.is(204);
+    assert_eq!(cookies(&answer), ("presently_session=".to_owned(), "presently_refresh=".to_owned()));
+    seat.call(&server, Method::GET, "/api/users/profile/").await.problem(401, "token_not_valid");
+    let again = seat.call(&server, Method::POST, "/admin/session/refresh").header(OWN.0, OWN.1);
+    again.await.problem(401, "token_not_valid");
+    // Twice is no error: the cookies go all the same.
+    seat.call(&server, Method::DELETE, "/admin/session").header(OWN.0, OWN.1).await.is(204);
+}
+
+#[tokio::test]
+async fn a_panel_that_stays_open_outlives_its_access_token() {
+    let server = TestServer::start_with(|settings| settings.access_token_lifetime = secs(60)).await;
+    let mut seat = Seat::take(&server).await;
+    server.advance(secs(61)).await;
+    seat.call(&server, Method::GET, "/api/users/profile/").await.problem(401, "token_not_valid");
+    let refreshed = seat.call(&server, Method::POST, "/admin/session/refresh").header(OWN.0, OWN.1).await;
+    refreshed.is(204);
+    let old = std::mem::replace(&mut seat.refresh, cookies(&refreshed).1);
+    seat.session = cookies(&refreshed).0;
+    seat.call(&server, Method::GET, "/api/users/profile/").await.ok();
+    // The old one again is theft: the session ends.
+    server.advance(secs(60)).await;
+    let stolen = server.post("/admin/session/refresh").header("cookie", &old).header(OWN.0, OWN.1).await;
+    stolen.problem(401, "token_not_valid");
+    let next = seat.call(&server, Method::POST, "/admin/session/refresh").header(OWN.0, OWN.1);
+    next.await.problem(401, "token_not_valid");
+}
+
+#[tokio::test]
+async fn cookies_of_an_encrypted_connection_are_for_encrypted_connections() {
+    let server =
+        TestServer::start_with(|settings| settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).await;
+    let admin = server.admin().await;
+    for (scheme, secure) in [("https", true), ("http", false)] {
+        let answer = sign_in(&server, &admin.username, PASSWORD).header("x-forwarded-proto", scheme).await;
+        let all = answer.headers.get_all("set-cookie").iter().all(|value| value.to_str().unwrap().contains("; Secure"));
+        assert_eq!(all, secure, "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn the_overview_counts_what_is() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let (ada, bob) = (server.visitor("ada").await, server.visitor("bob").await);
+    ada.beat_with(json!({"activity": "idle"})).await;
+    let told = admin.get("/api/users/admin/overview/").await.ok();
+    assert_eq!((&told["online"], &told["away"], &told["sessions"]), (&json!(2), &json!(1), &json!(3)), "{told}");
+    assert_eq!(told["store_healthy"], true);
+    assert_eq!(
+        told["lateness"],
+        json!({"count": 0, "mean_seconds": null, "p99_seconds": null, "within_a_second": null})
+    );
+    assert_time(&told["as_of"]);
+    server.advance(secs(125)).await;
+    let told = admin.get("/api/users/admin/overview/").await.ok();
+    assert_eq!((&told["online"], &told["away"]), (&json!(1), &json!(0)), "{told}");
+    assert_eq!(told["lateness"]["count"], 3, "the admin's own login fell silent too: {told}");
+    assert_eq!(told["lateness"]["within_a_second"], 1.0);
+    bob.get("/api/users/admin/overview/").await.problem(403, "permission_denied");
+}
+
+#[tokio::test]
+async fn the_samples_end_now_and_outlive_a_restart() {
+    let mut server = TestServer::start().await;
+    let admin = server.admin().await;
+    let samples = async |server: &TestServer, window: &str| -> Vec<Value> {
+        let path = format!("/api/users/admin/overview/samples/?window={window}");
+        let told = server.get(&path).bearer(&server.foreign_token(admin.id)).await.ok();
+        told["samples"].as_array().unwrap().clone()
+    };
+    let ada = server.visitor("ada").await;
+    for _ in 0..5 {
+        server.advance(secs(60)).await;
+        ada.beat().await;
+    }
+    let told = samples(&server, "hour").await;
+    assert_eq!(keys(&told[0]), ["at", "away", "online"]);
+    assert!(told.last().unwrap()["online"].as_u64() >= Some(1), "{told:?}");
+    assert!(told.windows(2).all(|two| two[0]["at"].as_str() < two[1]["at"].as_str()), "in the order of time");
+    ada.logout().await;
+    server.restart().await;
+    let told = samples(&server, "hour").await;
+    assert!(told.len() > 55, "an hour is reckoned back: {}", told.len());
+    let there = told.iter().filter(|sample| sample["online"].as_u64() >= Some(1)).count();
+    assert!((4..=8).contains(&there), "ada was there for five minutes: {there}");
+    assert!(samples(&server, "day").await.len() >= 288);
+    let bad = admin.get("/api/users/admin/overview/samples/?window=year").await;
+    bad.names_field("window");
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_did_what_to_whom() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let id = server.account("victim").await;
+    let suspend = admin.post(&format!("/api/users/admin/users/{id}/suspend/")).json(json!({"reason": "too loud"}));
+    suspend.await.ok();
+    admin.delete(&format!("/api/users/admin/users/{id}/")).await.is(204);
+    let told = admin.get("/api/users/admin/audit/").await.ok();
+    let lines = told["entries"].as_array().unwrap();
+    let of =
+        |action: &str| lines.iter().find(|line| line["action"] == action).unwrap_or_else(|| panic!("{action}: {told}"));
+    let suspended = of("suspend");
+    assert_eq!(suspended["actor"], json!({"id": admin.id, "username": admin.username}));
+    assert_eq!(suspended["target"], json!({"id": id, "username": null}), "an erased account has no name left");
+    assert!(suspended["detail"].as_str().unwrap().contains("too loud"), "{suspended}");
+    assert_time(&suspended["at"]);
+    assert!(of("delete")["id"].as_i64() > suspended["id"].as_i64());
+    // In pages, newest first.
+    let page = admin.get("/api/users/admin/audit/?limit=1").await.ok();
+    assert_eq!(page["entries"].as_array().unwrap().len(), 1);
+    let next = admin.get(&format!("/api/users/admin/audit/?limit=1&before={}", page["next_before"])).await.ok();
+    assert!(next["entries"][0]["id"].as_i64() < page["entries"][0]["id"].as_i64());
+    for bad in ["limit=0", "limit=501", "limit=x", "before=x"] {
+        let field = bad.split('=').next().unwrap();
+        admin.get(&format!("/api/users/admin/audit/?{bad}")).await.names_field(field);
+    }
+}
