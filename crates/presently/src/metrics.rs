@@ -17,6 +17,7 @@ const APPENDS: &str = "presently_cluster_appends_total";
 const FOLLOWED: &str = "presently_cluster_followed_total";
 const LAG: &str = "presently_cluster_decision_seconds";
 const WHISPERED: &str = "presently_cluster_whispered_bytes_total";
+const WHISPERS: &str = "presently_cluster_whispers_total";
 const COPY: &str = "presently_cluster_copy_bytes";
 const RENEWALS: &str = "presently_cluster_lease_renewals_total";
 const ALONE: &str = "presently_cluster_alone_seconds_total";
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     followed: Counter,
     lag: Histogram,
     whispered: Counter,
+    whispers: Counter,
     copy: Histogram,
     pub(crate) renewals: Counter,
     pub(crate) alone: Counter,
@@ -59,6 +61,7 @@ impl Metrics {
         describe_counter!(FOLLOWED, "Entries of the log that this node followed.");
         describe_histogram!(LAG, Unit::Seconds, "From a proposal of this node to its decision here.");
         describe_counter!(WHISPERED, Unit::Bytes, "What this node told the others of what it heard.");
+        describe_counter!(WHISPERS, "Whispers with which it did so.");
         describe_histogram!(COPY, Unit::Bytes, "Copies made for nodes that joined.");
         describe_counter!(RENEWALS, "Renewals of this node's lease.");
         describe_counter!(ALONE, Unit::Seconds, "Time in which this node was cut off from the others, whole seconds.");
@@ -78,6 +81,7 @@ impl Metrics {
             followed: counter!(FOLLOWED),
             lag: histogram!(LAG),
             whispered: counter!(WHISPERED),
+            whispers: counter!(WHISPERS),
             copy: histogram!(COPY),
             renewals: counter!(RENEWALS),
             alone: counter!(ALONE),
@@ -114,6 +118,7 @@ impl Metrics {
 
     pub(crate) fn whispered(&self, bytes: usize) {
         self.whispered.increment(bytes as u64);
+        self.whispers.increment(1);
     }
 
     pub(crate) fn copied(&self, bytes: usize) {

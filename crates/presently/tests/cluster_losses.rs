@@ -263,3 +263,17 @@ async fn a_node_whose_time_stood_still_comes_back_without_a_false_word() {
     cluster.pass(secs(1)).await;
     assert_eq!(cluster.status("carol").await, Status::Online);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_while_a_node_fails_to_join_again_is_answered() {
+    let cluster = Cluster::of(2).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    for round in 0..12 {
+        cluster.nodes[0].link.set_down(round % 3 != 2);
+        let presently = cluster.nodes[0].presently.clone();
+        let beat = tokio::spawn(async move { presently.heard("bob", &format!("tab-{round}"), None, || true).await });
+        cluster.pass(secs(5)).await;
+        assert!(beat.is_finished(), "round {round}");
+        assert_eq!(beat.await.unwrap().unwrap().status, Status::Online);
+    }
+}

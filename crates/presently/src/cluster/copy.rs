@@ -4,6 +4,7 @@
 //! that many bytes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -48,7 +49,7 @@ pub(super) enum Record {
 #[derive(Default)]
 pub(super) struct Copies {
     asked: Mutex<VecDeque<Node>>,
-    next: Mutex<Option<(Node, Vec<Vec<u8>>)>>,
+    next: Mutex<Option<(Node, Arc<[Vec<u8>]>)>>,
     ready: Notify,
 }
 
@@ -109,20 +110,20 @@ pub(super) async fn prepare(term: &Term<'_>) {
     term.shared.metrics.copied(size);
     let took_ms = (term.shared.clock.now().tick - began).as_millis() as u64;
     tracing::info!(node = to.0, bytes = size, took_ms, "a copy is made for a node that joins");
-    *term.copies.next.lock() = Some((to, chunks));
+    *term.copies.next.lock() = Some((to, chunks.into()));
     term.copies.ready.notify_one();
 }
 
 /// Hands copies over.
 pub(super) async fn hand_over(term: &Term<'_>) -> End {
     loop {
-        let next = term.copies.next.lock().as_ref().map(|(to, chunks)| (*to, chunks.clone()));
+        let next = term.copies.next.lock().as_ref().map(|(to, chunks)| (*to, Arc::clone(chunks)));
         let Some((to, chunks)) = next else {
             term.copies.ready.notified().await;
             continue;
         };
-        for chunk in chunks {
-            if let Err(error) = put(term, to, &chunk).await {
+        for chunk in &*chunks {
+            if let Err(error) = put(term, to, chunk).await {
                 // Who waits for it asks again.
                 tracing::warn!(node = to.0, %error, "a copy could not be handed over");
                 break;

@@ -10,9 +10,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
 use parking_lot::Mutex;
 use presently_core::cluster::{Act, Node, Verdict};
-use presently_core::{Effect, Engine, Now, UserId};
+use presently_core::{Effect, Engine, Now, SessionId, UserId};
 
 use super::copy::{self, Record};
 use super::frame::{self, Frame};
@@ -288,22 +290,36 @@ impl<'a> Joining<'a> {
         }
     }
 
-    /// Claims what only this node knows, and follows until the copy has it.
+    /// Claims what only this node knows, and follows until the copy has it. Most of it while this node still decides alone; then,
+    /// while what is asked for waits, what came up in the meantime.
     async fn claim(&mut self) -> Result<(), End> {
-        let (term, shared) = (self.term, self.term.shared);
-        // Nothing is decided alone from here on: the copy would not know of it.
-        term.cluster.proposals.open();
-        let mut claims = Vec::new();
-        self.fresh = term.cluster.restored.lock().take().is_some();
+        let cluster = self.term.cluster;
+        self.fresh = cluster.restored.lock().is_some();
+        let mut claimed = HashSet::default();
         if !self.fresh {
-            let remaining = shared.config.policy.inactivity_timeout();
-            // Who was silent here while this node was cut off may have been heard elsewhere: each has a full timeout.
-            let mut claim = |mut act| {
-                if let Act::Claim { remaining: rest, .. } = &mut act {
-                    *rest = remaining;
+            self.claim_but(&mut claimed).await?;
+        }
+        cluster.proposals.open();
+        self.claim_but(&mut claimed).await?;
+        // When that took too long this node went on alone, and the copy does not know of it.
+        if cluster.proposals.is_open() { Ok(()) } else { Err(End::Lost) }
+    }
+
+    /// Claims all sessions but those that were claimed before.
+    async fn claim_but(&mut self, claimed: &mut HashSet<(UserId, SessionId), RandomState>) -> Result<(), End> {
+        let (term, shared) = (self.term, self.term.shared);
+        let mut claims = Vec::new();
+        let remaining = shared.config.policy.inactivity_timeout();
+        // Who was silent here while this node was cut off may have been heard elsewhere: each has a full timeout.
+        let mut claim = |mut act| {
+            if let Act::Claim { user, session, remaining: rest, .. } = &mut act {
+                *rest = remaining;
+                if claimed.insert((user.clone(), session.clone())) {
+                    claims.push(act);
                 }
-                claims.push(act);
-            };
+            }
+        };
+        if !self.fresh {
             for place in 0..SHARDS {
                 shared.shards.at(place, |shard| shard.engine.claims(shared.clock.now(), &mut claim));
                 tokio::task::yield_now().await;
@@ -337,6 +353,8 @@ impl<'a> Joining<'a> {
     /// The copy takes the engines' place; what differs is told.
     fn succeed(self) {
         let (term, shared) = (self.term, self.term.shared);
+        // The others know better what the store knew.
+        drop(term.cluster.restored.lock().take());
         for (place, (engine, veils)) in self.engines.into_iter().zip(self.veils).enumerate() {
             shared.shards.at(place, |shard| {
                 let now = shared.clock.now();

@@ -98,6 +98,7 @@ pub(crate) async fn take_part(shared: Arc<Shared>) {
 async fn one_term(shared: &Shared, cluster: &Cluster, alone: &mut bool) -> End {
     let mut joining = std::pin::pin!(joiner::join(shared, cluster));
     let mut late = shared.clock.sleep(ALONE_AFTER);
+    let mut waited = cluster.proposals.is_open();
     let term = loop {
         tokio::select! {
             biased;
@@ -105,9 +106,14 @@ async fn one_term(shared: &Shared, cluster: &Cluster, alone: &mut bool) -> End {
                 Ok(term) => break term,
                 Err(end) => return end,
             },
-            () = &mut late, if !*alone => {
-                let why = BusError::Unavailable("this node is joining again".into());
-                go_alone(shared, cluster, alone, why);
+            () = &mut late => {
+                let waits = cluster.proposals.is_open();
+                if waits && waited {
+                    let why = BusError::Unavailable("this node is joining again".into());
+                    go_alone(shared, cluster, alone, why);
+                }
+                waited = waits;
+                late = shared.clock.sleep(ALONE_AFTER);
             }
         }
     };
@@ -141,7 +147,9 @@ impl Term<'_> {
 fn go_alone(shared: &Shared, cluster: &Cluster, alone: &mut bool, why: BusError) {
     let cut_off = (shared.clock.now().tick, why);
     let (_, why) = cluster.cut_off.lock().get_or_insert(cut_off).clone();
-    if std::mem::replace(alone, true) && *cluster.settled.borrow() {
+    *alone = true;
+    if !cluster.proposals.is_open() && *cluster.settled.borrow() {
+        // It was alone before.
         return;
     }
     tracing::error!(error = %why, "this node is cut off from the others and decides alone");
