@@ -45,11 +45,14 @@ pub(super) enum Record {
     Veil(usize, VeilRow),
 }
 
+/// For whom a copy is, and its chunks.
+type Copy = (Node, Arc<[Vec<u8>]>);
+
 /// Who asked for a copy, and the one that is being handed over.
 #[derive(Default)]
 pub(super) struct Copies {
     asked: Mutex<VecDeque<Node>>,
-    next: Mutex<Option<(Node, Arc<[Vec<u8>]>)>>,
+    next: Mutex<Option<Copy>>,
     ready: Notify,
 }
 
