@@ -36,6 +36,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cluster;
 mod effect;
 mod engine;
 mod input;

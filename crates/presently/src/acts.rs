@@ -8,13 +8,15 @@ use std::time::Duration;
 use presently_core::{Effect, Input, PresenceRow};
 use tokio::sync::oneshot;
 
+use crate::cluster::Decision;
 use crate::config::Error;
 use crate::handle::Presently;
 use crate::queue::Kept;
 use crate::shard::Shard;
-use crate::shared::Known;
+use crate::shared::{Known, Outcome, Shared};
 use crate::store::StoreError;
-use crate::{Activity, EndReason, Presence, Source, Status, Timestamp};
+use crate::veil::deeds;
+use crate::{Activity, EndReason, Now, Presence, Source, Status, Timestamp, UserId};
 
 /// How long an act waits for the store.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
@@ -30,13 +32,14 @@ pub struct Beat {
     pub last_seen: Timestamp,
 }
 
-/// What was decided under the lock.
-type Decided = Result<(Known, oneshot::Receiver<Kept>), Error>;
+/// What is known after a decision, and who says when it is kept.
+pub(crate) type Decided = (Known, oneshot::Receiver<Kept>);
 
 impl Presently {
     /// Evidence of life, unless `still` says no: then [`Error::Stale`]. `still` is called while the user's shard is held, so
     /// nothing can come between it and the decision; it must be quick, and must not call this handle.
-    /// Returns the status and `last_seen` (= now) after it. The steady state allocates nothing and waits for nobody.
+    /// Returns the status and `last_seen` (= now) after it; in a cluster, when more than a renewal is needed, what the status
+    /// will be in a moment ([`heard`](Self::heard) waits for it). The steady state allocates nothing and waits for nobody.
     ///
     /// # Errors
     /// [`Error::Stale`], [`Error::Barred`], [`Error::BadName`], [`Error::Full`] or [`Error::Closed`]: nothing has changed.
@@ -48,21 +51,40 @@ impl Presently {
         still: impl FnOnce() -> bool,
     ) -> Result<Beat, Error> {
         let shared = self.shared();
-        shared.shards.with(user, |shard| {
-            if shard.closed {
-                return Err(Error::Closed);
+        shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
+            Some(beat) => Ok(beat),
+            None => {
+                let predicted =
+                    shared.cluster.as_ref().map(|_| predicted(shard, shared.clock.now(), user, session, activity));
+                let decision =
+                    shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into()))?;
+                match (decision, predicted) {
+                    (Decision::Pending(_), Some(status)) => Ok(Beat { status, last_seen: shared.clock.now().wall }),
+                    (Decision::Pending(_), None) => Err(Error::Closed),
+                    (Decision::Made(beat), _) => Ok(beat),
+                }
             }
-            if !still() {
-                return Err(Error::Stale);
-            }
-            let now = shared.clock.now();
-            if !shard.engine.renew(now, user, session, activity) {
-                shared.decide(shard, now, Input::Evidence { user, session, activity })?;
-            }
-            shard.evidence += 1;
-            let status = shard.engine.presence(user).map_or(Status::Offline, |presence| presence.status);
-            Ok(Beat { status, last_seen: now.wall })
         })
+    }
+
+    /// [`evidence`](Self::evidence), and whoever asks after it reads what it changed.
+    ///
+    /// # Errors
+    /// As [`evidence`](Self::evidence).
+    pub async fn heard(
+        &self,
+        user: &str,
+        session: &str,
+        activity: Option<Activity>,
+        still: impl FnOnce() -> bool + Send,
+    ) -> Result<Beat, Error> {
+        let shared = self.shared();
+        let decision =
+            shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
+                Some(beat) => Ok(Decision::Made(beat)),
+                None => shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into())),
+            })?;
+        decision.made().await
     }
 
     /// The same, and waits until what it caused is kept. For logins.
@@ -76,17 +98,18 @@ impl Presently {
         activity: Option<Activity>,
         still: impl FnOnce() -> bool + Send,
     ) -> Result<Presence, Error> {
-        let shared = self.shared();
+        let (shared, name) = (self.shared(), UserId::from(user));
         let decided = shared.shards.with(user, |shard| {
             if !shard.closed && !still() {
                 return Err(Error::Stale);
             }
-            let now = shared.clock.now();
-            let kept = shared.decide_and_wait(shard, now, Input::Evidence { user, session, activity })?;
-            shard.evidence += 1;
-            Ok((shared.known(shard, user), kept))
+            let finish = move |shared: &Shared, shard: &mut Shard, outcome: Outcome| {
+                shard.evidence += 1;
+                shared.conclude(shard, &name, outcome)
+            };
+            shared.decide_then(shard, Input::Evidence { user, session, activity }, finish)
         });
-        self.conclude(user, decided).await
+        self.conclude(user, decided?.made().await?).await
     }
 
     /// Ends `session` and its parts (`session` + `"/…"`).
@@ -157,25 +180,24 @@ impl Presently {
     /// # Errors
     /// As [`set`](Self::set).
     pub async fn update_last_seen(&self, user: &str) -> Result<Presence, Error> {
-        let shared = self.shared();
+        let (shared, name) = (self.shared(), UserId::from(user));
         let seen = shared.shards.with(user, |shard| {
-            let now = shared.clock.now();
-            let explained = shard.engine.explain(now, user)?;
+            let explained = shard.engine.explain(shared.clock.now(), user)?;
             if explained.barred {
                 return Some(Err(Error::Barred));
             }
             let youngest = explained.sessions.last()?.session.clone();
             let input = Input::Evidence { user, session: &youngest, activity: None };
-            Some(shared.weigh(shard, now, input).map(|mut effects| {
-                if let Some(Presence { user, status, last_seen, since: Some(since) }) = shard.engine.presence(user) {
-                    effects.push(Effect::SavePresence(PresenceRow { user, status, last_seen, since }));
+            let finish = move |shared: &Shared, shard: &mut Shard, mut outcome: Outcome| {
+                if let Some(Presence { user, status, last_seen, since: Some(since) }) = shard.engine.presence(&name) {
+                    outcome.effects.push(Effect::SavePresence(PresenceRow { user, status, last_seen, since }));
                 }
-                let kept = shared.push_and_wait(shard, now, effects);
-                (shared.known(shard, user), kept)
-            }))
+                shared.conclude(shard, &name, outcome)
+            };
+            Some(shared.decide_then(shard, input, finish))
         });
         match seen {
-            Some(decided) => self.conclude(user, decided).await,
+            Some(decided) => self.conclude(user, decided?.made().await?).await,
             // No session has the name of nothing: to the engine this is a goodbye that ends nothing and is seen now.
             None => {
                 let (session, reason) = ("-", EndReason::Disconnected);
@@ -229,21 +251,22 @@ impl Presently {
     /// # Errors
     /// As [`set`](Self::set).
     pub async fn forget(&self, user: &str) -> Result<(), Error> {
+        let name = UserId::from(user);
+        let finish = move |shared: &Shared, shard: &mut Shard, outcome: Outcome| {
+            let from = outcome.logged(&name);
+            shared.push_and_wait(shard, outcome.now, outcome.effects, from)
+        };
         let shared = self.shared();
-        let kept = shared
-            .shards
-            .with(user, |shard| shared.decide_and_wait(shard, shared.clock.now(), Input::Forget { user }))?;
-        self.kept(kept).await
+        let kept = shared.shards.with(user, |shard| shared.decide_then(shard, Input::Forget { user }, finish))?;
+        self.kept(kept.made().await?).await
     }
 
     /// Decides, and waits until it is kept.
     async fn act(&self, user: &str, input: Input<'_>) -> Result<Presence, Error> {
-        let shared = self.shared();
-        let decided = shared.shards.with(user, |shard| {
-            let kept = shared.decide_and_wait(shard, shared.clock.now(), input)?;
-            Ok((shared.known(shard, user), kept))
-        });
-        self.conclude(user, decided).await
+        let (shared, name) = (self.shared(), UserId::from(user));
+        let finish = move |shared: &Shared, shard: &mut Shard, outcome| shared.conclude(shard, &name, outcome);
+        let decided = shared.shards.with(user, |shard| shared.decide_then(shard, input, finish));
+        self.conclude(user, decided?.made().await?).await
     }
 
     /// [`act`](Self::act) for what leaves the user offline and seen now, also when they were offline before.
@@ -252,50 +275,23 @@ impl Presently {
         let mut asked: Option<(u64, Option<PresenceRow>)> = None;
         for round in 0..ROUNDS_MAX {
             let step = shared.shards.with(user, |shard| {
-                let memory = shard.engine.presence(user);
-                if memory.as_ref().is_some_and(|presence| presence.since.is_some()) {
-                    return Ok(self.depart_from_memory(shard, user, input.clone(), None));
-                }
-                let row = match (shared.queue.unkept(user), &asked) {
-                    (Some(unkept), _) => unkept.row,
-                    (None, Some((decided, row))) if *decided == shard.decided || round + 1 == ROUNDS_MAX => row.clone(),
+                let known = shard.engine.presence(user).is_some_and(|presence| presence.since.is_some());
+                let row = match &asked {
+                    _ if known || shared.queue.unkept(user).is_some() => None,
+                    Some((decided, row)) if *decided == shard.decided || round + 1 == ROUNDS_MAX => row.clone(),
                     _ => return Err(shard.decided),
                 };
-                let offline = row.filter(|row| row.status == Status::Offline);
-                let since = offline.map_or_else(|| shared.clock.now().wall, |row| row.since);
-                Ok(self.depart_from_memory(shard, user, input.clone(), Some(since)))
+                Ok(shared.decide_then(shard, input.clone(), departed(user.into(), row)))
             });
             match step {
-                Ok(decided) => return self.conclude(user, decided).await,
+                Ok(decided) => return self.conclude(user, decided?.made().await?).await,
                 Err(decided) => asked = Some((decided, self.ask(user).await?)),
             }
         }
         Err(Error::Full)
     }
 
-    /// `since` is given when the engine does not know it.
-    fn depart_from_memory(&self, shard: &mut Shard, user: &str, input: Input<'_>, since: Option<Timestamp>) -> Decided {
-        let shared = self.shared();
-        let now = shared.clock.now();
-        let away = shard.engine.presence(user).is_none();
-        let mut effects = shared.weigh(shard, now, input)?;
-        if let Some(since) = since {
-            for effect in &mut effects {
-                if let Effect::SavePresence(row) = effect {
-                    row.since = since;
-                }
-            }
-            if away {
-                let (user, status) = (user.into(), Status::Offline);
-                effects.push(Effect::SavePresence(PresenceRow { user, status, last_seen: Some(now.wall), since }));
-            }
-        }
-        let kept = shared.push_and_wait(shard, now, effects);
-        Ok((shared.known(shard, user), kept))
-    }
-
-    async fn conclude(&self, user: &str, decided: Decided) -> Result<Presence, Error> {
-        let (known, kept) = decided?;
+    pub(crate) async fn conclude(&self, user: &str, (known, kept): Decided) -> Result<Presence, Error> {
         self.kept(kept).await?;
         self.completed(user, known).await
     }
@@ -321,4 +317,91 @@ impl Presently {
         let mut rows = self.shared().store.presences(&[user.into()]).await?;
         Ok(rows.pop().flatten())
     }
+}
+
+impl Shared {
+    /// Renews a live session; `None` when more than that must be decided.
+    fn renew(
+        &self,
+        shard: &mut Shard,
+        user: &str,
+        session: &str,
+        activity: Option<Activity>,
+        still: impl FnOnce() -> bool,
+    ) -> Result<Option<Beat>, Error> {
+        if shard.closed {
+            return Err(Error::Closed);
+        }
+        if !still() {
+            return Err(Error::Stale);
+        }
+        let now = self.clock.now();
+        if !shard.engine.renew(now, user, session, activity) {
+            return Ok(None);
+        }
+        shard.evidence += 1;
+        Ok(Some(beat(shard, user, now.wall)))
+    }
+
+    /// Pushes what follows from a decision.
+    pub(crate) fn conclude(&self, shard: &mut Shard, user: &str, outcome: Outcome) -> Decided {
+        let from = outcome.logged(user);
+        let mut all = deeds(&mut shard.veils, &self.veils, outcome.effects);
+        all.extend(outcome.deeds);
+        let kept = self.push_deeds_and_wait(shard, outcome.now, all, from);
+        (self.known(shard, user), kept)
+    }
+}
+
+/// What is left to do after evidence.
+fn heard(user: UserId) -> impl FnOnce(&Shared, &mut Shard, Outcome) -> Beat + Send + 'static {
+    move |shared, shard, outcome| {
+        let from = outcome.logged(&user);
+        shared.push_from(shard, outcome.now, outcome.effects, from);
+        shard.evidence += 1;
+        beat(shard, &user, outcome.now.wall)
+    }
+}
+
+/// What is left to do after a departure. `row` is the store's, for one of whom nothing newer is known.
+fn departed(
+    user: UserId,
+    row: Option<PresenceRow>,
+) -> impl FnOnce(&Shared, &mut Shard, Outcome) -> Decided + Send + 'static {
+    move |shared, shard, mut outcome| {
+        if !outcome.since_known {
+            let wall = outcome.now.wall;
+            let row = shared.queue.unkept(&user).map_or(row, |unkept| unkept.row);
+            let since = row.filter(|row| row.status == Status::Offline).map_or(wall, |row| row.since);
+            for effect in &mut outcome.effects {
+                if let Effect::SavePresence(row) = effect {
+                    row.since = since;
+                }
+            }
+            if !outcome.in_memory {
+                let (user, status) = (user.clone(), Status::Offline);
+                let row = PresenceRow { user, status, last_seen: Some(wall), since };
+                outcome.effects.push(Effect::SavePresence(row));
+            }
+        }
+        shared.conclude(shard, &user, outcome)
+    }
+}
+
+fn beat(shard: &Shard, user: &str, last_seen: Timestamp) -> Beat {
+    let status = shard.engine.presence(user).map_or(Status::Offline, |presence| presence.status);
+    Beat { status, last_seen }
+}
+
+/// What a user will be shown as once evidence of theirs is decided.
+fn predicted(shard: &Shard, now: Now, user: &str, session: &str, activity: Option<Activity>) -> Status {
+    let explained = shard.engine.explain(now, user);
+    if let Some(explained) = explained.as_ref().filter(|explained| !explained.overrides.is_empty()) {
+        return explained.presence.status;
+    }
+    let sessions = explained.map(|explained| explained.sessions).unwrap_or_default();
+    let others = sessions.iter().filter(|other| other.session != session).map(|other| other.activity);
+    let known = sessions.iter().find(|other| other.session == session).map(|session| session.activity);
+    let activities = others.chain([activity.or(known).unwrap_or_default()]);
+    if activities.into_iter().any(|activity| activity == Activity::Active) { Status::Online } else { Status::Away }
 }

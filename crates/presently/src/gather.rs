@@ -6,8 +6,10 @@ use presently_core::{
     Effect, HeldRow, OverrideRow, PresenceRow, SessionNumber, SessionRow, Source, Transition, UserId,
 };
 
+use crate::queue::Keep;
 use crate::store::{Audience, Batch, TransitionRow, VeilRow};
 use crate::veil::Deed;
+use crate::watch::Turn;
 
 /// A [`Batch`] in the making.
 #[derive(Debug, Default)]
@@ -32,15 +34,8 @@ pub(crate) enum Tiding {
     Transition(Transition, Audience),
     /// Nothing remains of this user.
     Erased(UserId),
-}
-
-impl Tiding {
-    pub(crate) fn user(&self) -> &UserId {
-        match self {
-            Self::Transition(transition, _) => &transition.user,
-            Self::Erased(user) => user,
-        }
-    }
+    /// The numbers mean something else.
+    Turn(Turn),
 }
 
 impl Gather {
@@ -48,10 +43,16 @@ impl Gather {
     const ENDED_SESSIONS_MAX: usize = 1_000_000;
 
     /// Takes up one deed; returns what is to be told.
-    pub(crate) fn absorb(&mut self, deed: Deed) -> Option<Tiding> {
+    pub(crate) fn absorb(&mut self, deed: Deed, keep: Keep) -> Option<Tiding> {
+        if keep == Keep::Nothing {
+            return tiding(deed);
+        }
         let effect = match deed {
-            Deed::Effect(Effect::Announce(transition)) => return Some(self.announce(transition, Audience::Everybody)),
-            Deed::Announce(transition, audience) => return Some(self.announce(transition, audience)),
+            Deed::Turn(turn) => return Some(Tiding::Turn(turn)),
+            Deed::Effect(Effect::Announce(transition)) => {
+                return Some(self.announce(transition, Audience::Everybody, keep));
+            }
+            Deed::Announce(transition, audience) => return Some(self.announce(transition, audience, keep)),
             Deed::Effect(effect) => effect,
             Deed::Veil(row) => {
                 self.save_veil(row);
@@ -63,7 +64,7 @@ impl Gather {
             }
         };
         match effect {
-            Effect::Announce(transition) => return Some(self.announce(transition, Audience::Everybody)),
+            Effect::Announce(transition) => return Some(self.announce(transition, Audience::Everybody, keep)),
             Effect::SavePresence(row) => self.save_presence(row),
             Effect::SaveSession(row) => self.save_session(row),
             Effect::ForgetSession(number) => self.end_session(number),
@@ -198,12 +199,14 @@ impl Gather {
         self.ended_veils.insert(user);
     }
 
-    fn announce(&mut self, transition: Transition, audience: Audience) -> Tiding {
+    fn announce(&mut self, transition: Transition, audience: Audience, keep: Keep) -> Tiding {
         // What is kept as the user's presence is the truth.
         if audience != Audience::Others {
             self.save_presence(row_of(&transition));
         }
-        self.transitions.push_back(line_of(&transition, audience));
+        if keep == Keep::All {
+            self.transitions.push_back(line_of(&transition, audience));
+        }
         Tiding::Transition(transition, audience)
     }
 
@@ -221,6 +224,17 @@ impl Gather {
         self.ended_veils.remove(&user);
         self.transitions.retain(|line| line.user != user);
         self.erased.insert(user);
+    }
+}
+
+/// What is to be told of a deed that another node keeps.
+fn tiding(deed: Deed) -> Option<Tiding> {
+    match deed {
+        Deed::Effect(Effect::Announce(transition)) => Some(Tiding::Transition(transition, Audience::Everybody)),
+        Deed::Announce(transition, audience) => Some(Tiding::Transition(transition, audience)),
+        Deed::Effect(Effect::Erase(user)) => Some(Tiding::Erased(user)),
+        Deed::Turn(turn) => Some(Tiding::Turn(turn)),
+        Deed::Effect(_) | Deed::Veil(_) | Deed::Unveil(_) => None,
     }
 }
 
@@ -278,7 +292,7 @@ mod tests {
     fn gathered(effects: impl IntoIterator<Item = Effect>) -> Batch {
         let mut gather = Gather::default();
         for effect in effects {
-            gather.absorb(Deed::Effect(effect));
+            gather.absorb(Deed::Effect(effect), Keep::All);
         }
         gather.take()
     }
@@ -330,7 +344,7 @@ mod tests {
     fn a_long_history_loses_its_oldest_lines() {
         let mut gather = Gather::default();
         for second in 0..5 {
-            gather.absorb(Deed::Effect(announce("alice", Status::Online, second, None)));
+            gather.absorb(Deed::Effect(announce("alice", Status::Online, second, None)), Keep::All);
         }
         assert_eq!(gather.shorten_history(2), 3);
         assert_eq!(gather.take().transitions[0].at, Timestamp(3));

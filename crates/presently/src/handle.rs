@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use presently_core::Input;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::bus::{Bus, BusError};
 use crate::clock::Clock;
+use crate::cluster::{self, Cluster};
 use crate::compare;
 use crate::config::{Config, Error};
 use crate::listener::{self, Heard};
@@ -29,6 +30,10 @@ use crate::watch::Stream;
 
 /// How long a shutdown may take.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+/// Watchers who begin anew at once: the others wait for their turn.
+const ANEW_MAX: usize = 64;
+/// Places users in shards on the nodes of a cluster.
+const SHARDS_SEED: u64 = 0x70_72_65_73_65_6e_74_6c;
 /// Rows of one batch of the last words.
 const LAST_ROWS: usize = 10_000;
 
@@ -61,11 +66,44 @@ impl Presently {
     /// # Errors
     /// When the store cannot be read.
     pub async fn open(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::begin(config, store, clock, None).await
+    }
+
+    /// The same as one of several nodes, which share the store and the bus. Returns when this node is a member, or decides alone
+    /// because the bus is out of reach: it joins the others when that is back.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open_in(
+        config: Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        bus: Arc<dyn Bus>,
+    ) -> Result<Self, StoreError> {
+        Self::begin(config, store, clock, Some(bus)).await
+    }
+
+    async fn begin(
+        config: Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        bus: Option<Arc<dyn Bus>>,
+    ) -> Result<Self, StoreError> {
         let timeout = config.policy.inactivity_timeout();
         let opened = clock.now();
-        let restored = restore::load(&*store, timeout, opened).await?;
-        let [life, users_seed, shards_seed, epoch, index_seed] = seeds()?;
-        let shards = Shards::new(config.policy, config.limits, restored.first_number, [users_seed, shards_seed]);
+        let mut restored = restore::load(&*store, timeout, opened).await?;
+        let (first_number, oldest_block) = (restored.first_number, restored.oldest_block);
+        let [life, users_seed, mut shards_seed, epoch, index_seed] = seeds()?;
+        if bus.is_some() {
+            // What one node says of a shard is of the same users at every other.
+            shards_seed = SHARDS_SEED;
+            restored.begin_silence_anew(timeout);
+        }
+        let shards = Shards::new(config.policy, config.limits, first_number, [users_seed, shards_seed]);
+        let (cluster, restored) = match bus {
+            Some(bus) => (Some(Cluster::new(bus, restored)), None),
+            None => (None, Some(restored)),
+        };
         let shared = Arc::new(Shared {
             config,
             clock,
@@ -74,8 +112,10 @@ impl Presently {
             queue: Queue::default(),
             board: Board::new(),
             stream: Stream::new(epoch, index_seed),
+            cluster,
+            anew: tokio::sync::Semaphore::new(ANEW_MAX),
             veils: VeilCount::default(),
-            heard: tokio::sync::Mutex::new(Heard::new(life, opened.tick, restored.oldest_block)),
+            heard: tokio::sync::Mutex::new(Heard::new(life, opened.tick, oldest_block)),
             metrics: Metrics::new(),
             health: Mutex::new(Ok(())),
             evidence_health: Mutex::new(Ok(())),
@@ -86,29 +126,21 @@ impl Presently {
             stop: watch::Sender::new(false),
             ended: watch::Sender::new(None),
         });
-        shared.veils.restored(restored.veils.len());
-        for row in &restored.veils {
-            shared.shards.with(&row.user, |shard| shard.veils.insert(row.user.clone(), row.into()));
+        if let Some(restored) = restored {
+            shared.restore(restored);
         }
-        let users = restored.users.len();
-        let mut refused = 0_usize;
-        for user in restored.users {
-            let name = user.user.clone();
-            refused += usize::from(!shared.shards.with(&name, |shard| {
-                let now = shared.clock.now();
-                let effects = shared.counted(shard, |shard| shard.engine.apply(now, Input::Restore(user)));
-                effects.map(|effects| shared.push(shard, now, effects)).is_ok()
-            }));
+        let mut rounds = vec![
+            supervise("sweeper", &shared, sweeper::sweep_on),
+            supervise("listener", &shared, listener::listen),
+            supervise("upkeep", &shared, upkeep::keep_up),
+        ];
+        if let Some(cluster) = &shared.cluster {
+            shared.queue.be_one_of_several();
+            rounds.push(supervise("cluster", &shared, cluster::take_part));
+            // The sender lives as long as this.
+            let _ = cluster.settled.subscribe().wait_for(|&settled| settled).await;
         }
-        tracing::info!(users, refused, "presence is restored");
-        let tasks = Tasks {
-            rounds: vec![
-                supervise("sweeper", &shared, sweeper::sweep_on),
-                supervise("listener", &shared, listener::listen),
-                supervise("upkeep", &shared, upkeep::keep_up),
-            ],
-            scribe: Some(supervise("scribe", &shared, scribe::write_down)),
-        };
+        let tasks = Tasks { rounds, scribe: Some(supervise("scribe", &shared, scribe::write_down)) };
         Ok(Self { life: Arc::new(Life { shared, tasks: Mutex::new(tasks) }) })
     }
 
@@ -132,7 +164,7 @@ impl Presently {
     /// [`Error::Store`] when the store refused it: it was told all the same. [`Error::Closed`].
     pub async fn settled(&self) -> Result<(), Error> {
         self.shared().closed()?;
-        let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick);
+        let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick, None);
         self.kept(kept).await
     }
 
@@ -152,6 +184,13 @@ impl Presently {
     pub fn health(&self) -> Result<(), StoreError> {
         let health = self.shared().health.lock().clone();
         health.and_then(|()| self.shared().evidence_health.lock().clone())
+    }
+
+    /// `Ok` while this node and the others tell each other what they decide; else why it is cut off: everything is served all the
+    /// same, and decided by this node alone. `None` when there are no others by [how it was opened](Self::open).
+    #[must_use]
+    pub fn cluster_health(&self) -> Option<Result<(), BusError>> {
+        self.shared().cluster.as_ref().map(Cluster::health)
     }
 
     /// Compares the store's view with the engine's and mends it; returns the number of differences. Done once a minute in the background.
@@ -183,6 +222,9 @@ impl Presently {
         let shared = self.shared();
         // Whoever decided something did so before its shard closed, and what was decided is in the queue.
         (0..SHARDS).for_each(|place| shared.shards.at(place, |shard| shard.closed = true));
+        if let Some(cluster) = &shared.cluster {
+            cluster.leave(shared).await;
+        }
         shared.stop.send_replace(true);
         let mut too_late = shared.clock.sleep(SHUTDOWN_WITHIN);
         let kept = tokio::select! {
@@ -226,6 +268,9 @@ impl Presently {
     /// Everybody's exact `last_seen`, for whoever reads the table.
     async fn last_rows(&self) -> Result<(), StoreError> {
         let shared = self.shared();
+        if shared.cluster.as_ref().is_some_and(Cluster::has_heir) {
+            return Ok(());
+        }
         let present = compare::present(shared).await;
         for names in present.chunks(LAST_ROWS) {
             names.iter().for_each(|user| upkeep::save(shared, user));

@@ -48,6 +48,7 @@
 mod acts;
 pub mod bus;
 pub mod clock;
+mod cluster;
 mod compare;
 mod config;
 #[cfg(any(test, feature = "conformance"))]
@@ -55,6 +56,7 @@ pub mod conformance;
 mod evidence;
 mod gather;
 mod handle;
+mod lately;
 mod layer;
 mod listener;
 pub mod memory;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use presently_core::{SessionNumber, Tick, Timestamp};
 
+use crate::cluster::whisper;
 use crate::evidence::{Stamp, pack};
 use crate::shard::SHARDS;
 use crate::shared::Shared;
@@ -81,13 +82,20 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
 pub(crate) async fn append(shared: &Shared) -> Result<(), StoreError> {
     let mut heard = shared.heard.lock().await;
     let (mut users, mut sessions) = (0, 0);
+    let (several, mut whispered) = (shared.cluster.is_some(), Vec::new());
     for place in 0..SHARDS {
+        let from = heard.waiting.len();
         shared.shards.at(place, |shard| {
             let counts = shard.engine.counts();
             (users, sessions) = (users + counts.users, sessions + counts.sessions);
             shard.engine.drain_evidence(&mut |number, at| heard.waiting.push((number, at)));
         });
+        if several && heard.waiting.len() > from {
+            whispered.push((place, heard.waiting[from..].to_vec()));
+        }
     }
+    let stamp = Stamp { life: heard.life, tick: shared.clock.now().tick };
+    whisper(shared, stamp, whispered).await;
     if users == 0 && heard.waiting.is_empty() {
         shared.set_evidence_health(Ok(()));
         return Ok(());

@@ -12,6 +12,15 @@ const FLUSH_SECONDS: &str = "presently_flush_seconds";
 const SWEEP_SECONDS: &str = "presently_sweep_seconds";
 const MENDED: &str = "presently_mended_total";
 const HISTORY_DROPPED: &str = "presently_history_dropped_total";
+const PROPOSALS: &str = "presently_cluster_proposals_total";
+const APPENDS: &str = "presently_cluster_appends_total";
+const FOLLOWED: &str = "presently_cluster_followed_total";
+const LAG: &str = "presently_cluster_decision_seconds";
+const WHISPERED: &str = "presently_cluster_whispered_bytes_total";
+const WHISPERS: &str = "presently_cluster_whispers_total";
+const COPY: &str = "presently_cluster_copy_bytes";
+const RENEWALS: &str = "presently_cluster_lease_renewals_total";
+const ALONE: &str = "presently_cluster_alone_seconds_total";
 
 /// Handles, looked up once. A recorder that is installed later hears nothing: install it before [`open`](crate::Presently::open).
 pub(crate) struct Metrics {
@@ -23,6 +32,15 @@ pub(crate) struct Metrics {
     sweep_seconds: Histogram,
     pub(crate) mended: Counter,
     pub(crate) history_dropped: Counter,
+    proposals: Counter,
+    appends: Counter,
+    followed: Counter,
+    lag: Histogram,
+    whispered: Counter,
+    whispers: Counter,
+    copy: Histogram,
+    pub(crate) renewals: Counter,
+    pub(crate) alone: Counter,
 }
 
 impl Metrics {
@@ -38,6 +56,15 @@ impl Metrics {
         );
         describe_counter!(MENDED, "Differences between the store and the engine that were found and mended.");
         describe_counter!(HISTORY_DROPPED, "History lines given up because the store was away for too long.");
+        describe_counter!(PROPOSALS, "Entries that this node added to the log of the cluster.");
+        describe_counter!(APPENDS, "Calls with which it did so.");
+        describe_counter!(FOLLOWED, "Entries of the log that this node followed.");
+        describe_histogram!(LAG, Unit::Seconds, "From a proposal of this node to its decision here.");
+        describe_counter!(WHISPERED, Unit::Bytes, "What this node told the others of what it heard.");
+        describe_counter!(WHISPERS, "Whispers with which it did so.");
+        describe_histogram!(COPY, Unit::Bytes, "Copies made for nodes that joined.");
+        describe_counter!(RENEWALS, "Renewals of this node's lease.");
+        describe_counter!(ALONE, Unit::Seconds, "Time in which this node was cut off from the others, whole seconds.");
         let statuses = [Status::Offline, Status::Away, Status::Online];
         let transitions = Reason::ALL
             .map(|reason| statuses.map(|to| counter!(TRANSITIONS, "reason" => reason.as_str(), "to" => to.as_str())));
@@ -49,6 +76,15 @@ impl Metrics {
             sweep_seconds: histogram!(SWEEP_SECONDS),
             mended: counter!(MENDED),
             history_dropped: counter!(HISTORY_DROPPED),
+            proposals: counter!(PROPOSALS),
+            appends: counter!(APPENDS),
+            followed: counter!(FOLLOWED),
+            lag: histogram!(LAG),
+            whispered: counter!(WHISPERED),
+            whispers: counter!(WHISPERS),
+            copy: histogram!(COPY),
+            renewals: counter!(RENEWALS),
+            alone: counter!(ALONE),
         }
     }
 
@@ -64,6 +100,29 @@ impl Metrics {
 
     pub(crate) fn swept(&self, took: Duration) {
         self.sweep_seconds.record(took.as_secs_f64());
+    }
+
+    pub(crate) fn proposed(&self, entries: usize) {
+        self.proposals.increment(entries as u64);
+        self.appends.increment(1);
+    }
+
+    pub(crate) fn followed(&self, entries: usize) {
+        self.followed.increment(entries as u64);
+    }
+
+    /// A proposal of this node was decided so long after it was made.
+    pub(crate) fn settled(&self, after: Duration) {
+        self.lag.record(after.as_secs_f64());
+    }
+
+    pub(crate) fn whispered(&self, bytes: usize) {
+        self.whispered.increment(bytes as u64);
+        self.whispers.increment(1);
+    }
+
+    pub(crate) fn copied(&self, bytes: usize) {
+        self.copy.record(bytes as f64);
     }
 
     pub(crate) fn flushed(&self, rows: usize, took: Duration) {

@@ -4,17 +4,18 @@
 //! An invisible user is to others what a user is who logged out at the moment of becoming invisible. How that is kept up
 //! until and after they are visible again is the matter of `veil`.
 
-use presently_core::{Reason, Transition};
+use presently_core::{Engine, Reason, Transition};
 
+use crate::cluster::{Decision, Wish};
 use crate::config::Error;
 use crate::handle::Presently;
 use crate::newest::Newest;
 use crate::reads::concluded;
 use crate::shard::{SHARDS, Shard, VISIT_STEP, Visitor, presence};
-use crate::shared::{Known, Shared};
-use crate::store::{Audience, Sight, TransitionRow};
+use crate::shared::{Known, Outcome, Shared};
+use crate::store::{Audience, Sight, TransitionRow, VeilRow};
 use crate::subscribe::Transitions;
-use crate::veil::{Deed, Veil};
+use crate::veil::{Deed, Veil, Veils};
 use crate::{Counts, Limits, Presence, Status, Timestamp, UserId};
 
 /// Users asked of the store in one call.
@@ -209,6 +210,7 @@ impl Presently {
             return Err(Error::BadName);
         }
         let shared = self.shared();
+        shared.closed()?;
         let mut asked = None;
         for round in 0..ROUNDS_MAX {
             let step: Result<_, Error> = shared.shards.with(user, |shard| {
@@ -219,15 +221,25 @@ impl Presently {
                     Some((decided, row)) if *decided == shard.decided || round + 1 == ROUNDS_MAX => Option::clone(row),
                     _ => return Ok(Err(shard.decided)),
                 };
-                let truth = concluded(user, known.clone(), row);
-                let deeds = shared.draw(shard, &truth, invisible)?;
-                Ok(Ok((known, shared.push_deeds_and_wait(shard, shared.clock.now(), deeds))))
+                let truth = concluded(user, known, row);
+                let shown = match shard.veils.get(user) {
+                    Some(veil) if veil.hidden == invisible => None,
+                    Some(veil) => Some(veil.seen(truth)),
+                    None if !invisible => None,
+                    None => Some(truth),
+                };
+                let name = UserId::from(user);
+                let finish = move |shared: &Shared, shard: &mut Shard, outcome| shared.conclude(shard, &name, outcome);
+                let Some(Presence { last_seen, since, .. }) = shown else {
+                    let now = shared.clock.now();
+                    return Ok(Ok(Decision::Made(finish(shared, shard, Outcome::nothing(now)))));
+                };
+                let (user, at) = (user.into(), shared.clock.now().wall);
+                let shown = VeilRow { user, invisible, at, last_seen, since, since_holds: true };
+                Ok(Ok(shared.draw_then(shard, shown, finish)?))
             });
             match step? {
-                Ok((known, kept)) => {
-                    self.kept(kept).await?;
-                    return self.completed(user, known).await;
-                }
+                Ok(decided) => return self.conclude(user, decided.made().await?).await,
                 Err(decided) => asked = Some((decided, self.ask(user).await?)),
             }
         }
@@ -322,41 +334,56 @@ impl Shared {
         })
     }
 
-    /// Draws the veil over a user, or lifts it; returns what others are told and what is kept. The caller holds the shard.
-    fn draw(&self, shard: &mut Shard, truth: &Presence, invisible: bool) -> Result<Vec<Deed>, Error> {
+    /// Draws the veil over a user, or lifts it, and has `finish` push what follows from it before the shard is let go.
+    fn draw_then<T: Send + 'static>(
+        &self,
+        shard: &mut Shard,
+        shown: VeilRow,
+        finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T + Send + 'static,
+    ) -> Result<Decision<T>, Error> {
         if shard.closed {
             return Err(Error::Closed);
         }
-        let user = &truth.user;
-        let veil = shard.veils.get(user);
-        if veil.is_some_and(|veil| veil.hidden) == invisible {
-            return Ok(Vec::new());
-        }
-        if self.queue.is_full() || (veil.is_none() && !self.veils.take_one()) {
+        if self.queue.is_full() || (shard.veils.get(&shown.user).is_none() && self.veils.is_full()) {
             return Err(Error::Full);
         }
-        let now = self.clock.now().wall;
-        let shown = veil.map_or_else(|| truth.clone(), |veil| veil.seen(truth.clone()));
-        let drawn = if invisible { Veil::over(&shown, now) } else { Veil::lifted(&shown, truth, now) };
-        let edge = |from, to, reason| Transition {
-            user: user.clone(),
-            from,
-            to,
-            at: now,
-            last_seen: Some(now),
-            reason,
-            lateness: None,
-        };
-        let mut deeds = vec![Deed::Veil(drawn.row(user))];
-        if invisible && shown.status != Status::Offline {
-            deeds.push(Deed::Announce(edge(shown.status, Status::Offline, Reason::Logout), Audience::Others));
+        if let Some(cluster) = &self.cluster {
+            return self.propose_then(cluster, shard, Wish::Veil { shown }, finish);
         }
-        if !invisible && truth.status != Status::Offline {
-            deeds.push(Deed::Announce(edge(Status::Offline, truth.status, Reason::Evidence), Audience::Others));
-        }
-        shard.veils.insert(user.clone(), drawn);
-        Ok(deeds)
+        let deeds = self.draw(shard, &shown);
+        Ok(Decision::Made(finish(self, shard, Outcome { deeds, ..Outcome::nothing(self.clock.now()) })))
     }
+
+    /// Draws the veil over a user, or lifts it; returns what others are told and what is kept. The caller holds the shard.
+    pub(crate) fn draw(&self, shard: &mut Shard, shown: &VeilRow) -> Vec<Deed> {
+        let before = shard.veils.len();
+        let deeds = draw(&shard.engine, &mut shard.veils, shown);
+        self.veils.moved(before, shard.veils.len());
+        deeds
+    }
+}
+
+/// Draws the veil over a user, or lifts it; returns what others are told and what is kept.
+pub(crate) fn draw(engine: &Engine, veils: &mut Veils, shown: &VeilRow) -> Vec<Deed> {
+    let (user, now) = (&shown.user, shown.at);
+    if veils.get(user).is_some_and(|veil| veil.hidden) == shown.invisible {
+        return Vec::new();
+    }
+    let status = engine.presence(user).map_or(Status::Offline, |presence| presence.status);
+    let drawn = Veil::drawn(shown, status != Status::Offline);
+    let mut deeds = vec![Deed::Veil(drawn.row(user))];
+    if status != Status::Offline {
+        let (from, to, reason) = if shown.invisible {
+            (status, Status::Offline, Reason::Logout)
+        } else {
+            (Status::Offline, status, Reason::Evidence)
+        };
+        let (user, last_seen) = (user.clone(), Some(now));
+        let edge = Transition { user, from, to, at: now, last_seen, reason, lateness: None };
+        deeds.push(Deed::Announce(edge, Audience::Others));
+    }
+    veils.insert(user.clone(), drawn);
+    deeds
 }
 
 /// What is known of a user, and what a viewer is shown of it.

@@ -10,8 +10,10 @@ use presently_core::{Effect, PresenceRow, Tick, UserId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::gather::row_of;
+use crate::lately::Lately;
 use crate::store::{Audience, Batch, StoreError};
 use crate::veil::Deed;
+use crate::watch::Turn;
 
 /// Told to a caller who waits until everything decided before is kept.
 pub(crate) type Kept = Result<(), StoreError>;
@@ -32,16 +34,54 @@ struct Pending {
     taken: Taken,
     /// The newest row of each user that the store does not have yet, wherever it is: here, in the batch in flight, or in the backlog.
     unkept: HashMap<UserId, (u64, Unkept), RandomState>,
+    /// What other nodes keep at this moment of users who are not in memory any more.
+    elsewhere: Lately<Unkept>,
+    /// Of whom this node kept something, which may reach the store after what another node decided later.
+    written: Lately<()>,
+    /// This node is one of several.
+    several: bool,
+}
+
+/// Something decided.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) deed: Deed,
+    /// The moment of the decision.
+    pub(crate) at: Tick,
+    /// Its number in the log of a cluster.
+    pub(crate) log: Option<u64>,
+    pub(crate) keep: Keep,
+}
+
+/// What of a deed is this node's to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    All,
+    /// What another node keeps too: rows, which are the same, but no line of history, of which there would be two.
+    Rows,
+    /// Another node keeps it.
+    Nothing,
+}
+
+/// What follows from one entry of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logged<'a> {
+    /// Whom it is about.
+    pub(crate) user: &'a str,
+    pub(crate) seq: u64,
+    /// This node proposed it, and keeps what follows from it.
+    pub(crate) own: bool,
 }
 
 /// Everything that waited.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// With the moment of the decision.
-    pub(crate) decided: Vec<(Deed, Tick)>,
+    pub(crate) decided: Vec<Decided>,
     pub(crate) waiters: Vec<oneshot::Sender<Kept>>,
     /// How many effects were ever pushed, these included.
     pub(crate) number: u64,
+    /// How far the log was followed: what follows from it up to there is among `decided`, or was before.
+    pub(crate) followed: u64,
 }
 
 /// What the store will know of a user.
@@ -60,30 +100,72 @@ impl Queue {
     pub(crate) const BACKLOG_MAX: usize = 2_000_000;
 
     /// Takes up deeds. The caller holds the shard that decided them.
-    pub(crate) fn push(&self, deeds: impl ExactSizeIterator<Item = Deed>, at: Tick) {
+    pub(crate) fn push(&self, deeds: impl ExactSizeIterator<Item = Deed>, at: Tick, from: Option<Logged<'_>>) {
         if deeds.len() > 0 {
-            self.add(deeds, at, None);
+            self.add(deeds, at, from, None);
         }
     }
 
     /// The same; the receiver is told when these and all before are kept and told. Giving up on it loses nothing.
-    pub(crate) fn push_and_wait(&self, deeds: impl Iterator<Item = Deed>, at: Tick) -> oneshot::Receiver<Kept> {
+    pub(crate) fn push_and_wait(
+        &self,
+        deeds: impl Iterator<Item = Deed>,
+        at: Tick,
+        from: Option<Logged<'_>>,
+    ) -> oneshot::Receiver<Kept> {
         let (waiter, kept) = oneshot::channel();
-        self.add(deeds, at, Some(waiter));
+        self.add(deeds, at, from, Some(waiter));
         kept
     }
 
-    fn add(&self, deeds: impl Iterator<Item = Deed>, at: Tick, waiter: Option<oneshot::Sender<Kept>>) {
+    fn add(
+        &self,
+        deeds: impl Iterator<Item = Deed>,
+        at: Tick,
+        from: Option<Logged<'_>>,
+        waiter: Option<oneshot::Sender<Kept>>,
+    ) {
         let mut pending = self.pending.lock();
+        let first = pending.taken.decided.len();
+        let keep = from.map_or(Keep::All, |from| pending.keep(from));
+        let log = from.map(|from| from.seq);
         for deed in deeds {
             pending.taken.number += 1;
-            pending.note(&deed);
-            pending.taken.decided.push((deed, at));
+            pending.note(&deed, at, keep);
+            pending.taken.decided.push(Decided { deed, at, log, keep });
         }
         pending.taken.waiters.extend(waiter);
+        let decided = &mut pending.taken.decided;
+        if let Some((Decided { deed: Deed::Effect(Effect::Erase(_)), .. }, before)) = decided[first..].split_last_mut()
+        {
+            // Whoever was told of the one and not of the other comes back for the other.
+            before.iter_mut().for_each(|decided| decided.log = decided.log.map(|seq| seq.saturating_sub(1)));
+        }
+        self.len.store(decided.len(), Ordering::Relaxed);
+        drop(pending);
+        self.ready.notify_one();
+    }
+
+    /// The log was followed up to here.
+    pub(crate) fn followed(&self, seq: u64) {
+        self.pending.lock().taken.followed = seq;
+        self.ready.notify_one();
+    }
+
+    /// The numbers of what is told mean something else from here on.
+    pub(crate) fn turn(&self, turn: Turn, at: Tick) {
+        let mut pending = self.pending.lock();
+        pending.taken.number += 1;
+        pending.taken.followed = turn.log.unwrap_or(0);
+        pending.taken.decided.push(Decided { deed: Deed::Turn(turn), at, log: None, keep: Keep::All });
         self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
         drop(pending);
         self.ready.notify_one();
+    }
+
+    /// This node is one of several from now on.
+    pub(crate) fn be_one_of_several(&self) {
+        self.pending.lock().several = true;
     }
 
     /// Ends when there may be something to take.
@@ -94,9 +176,9 @@ impl Queue {
     /// Hands over everything that waits.
     pub(crate) fn take(&self) -> Taken {
         let mut pending = self.pending.lock();
-        let number = pending.taken.number;
+        let (number, followed) = (pending.taken.number, pending.taken.followed);
         self.len.store(0, Ordering::Relaxed);
-        std::mem::replace(&mut pending.taken, Taken { number, ..Taken::default() })
+        std::mem::replace(&mut pending.taken, Taken { number, followed, ..Taken::default() })
     }
 
     /// The store has everything of this batch, which holds the effects up to `number`.
@@ -118,7 +200,9 @@ impl Queue {
 
     /// What the store does not know yet of a user who is not in memory.
     pub(crate) fn unkept(&self, user: &str) -> Option<Unkept> {
-        self.pending.lock().unkept.get(user).map(|(_, unkept)| unkept.clone())
+        let pending = self.pending.lock();
+        let own = pending.unkept.get(user).map(|(_, unkept)| unkept);
+        own.or_else(|| pending.elsewhere.get(user)).cloned()
     }
 
     /// How many deeds were ever pushed.
@@ -144,24 +228,51 @@ impl Queue {
 }
 
 impl Pending {
-    fn note(&mut self, deed: &Deed) {
-        let number = self.taken.number;
-        let mut row = match deed {
+    /// What another node decides is kept there, unless this node may yet overwrite it with something older.
+    fn keep(&mut self, from: Logged<'_>) -> Keep {
+        if from.own {
+            Keep::All
+        } else if self.unkept.contains_key(from.user) || self.written.get(from.user).is_some() {
+            Keep::Rows
+        } else {
+            Keep::Nothing
+        }
+    }
+
+    fn note(&mut self, deed: &Deed, at: Tick, keep: Keep) {
+        let (user, row) = match deed {
             Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) => {
-                row_of(transition)
+                (&transition.user, Some(row_of(transition)))
             }
-            Deed::Effect(Effect::SavePresence(row)) => row.clone(),
-            Deed::Effect(Effect::Erase(user)) => {
-                self.unkept.insert(user.clone(), (number, Unkept { row: None, erased: true }));
-                return;
-            }
+            Deed::Effect(Effect::SavePresence(row)) => (&row.user, Some(row.clone())),
+            Deed::Effect(Effect::Erase(user)) => (user, None),
             _ => return,
         };
-        let (at, unkept) = self.unkept.entry(row.user.clone()).or_default();
-        *at = number;
-        if let Some(older) = &unkept.row {
-            row.last_seen = row.last_seen.or(older.last_seen);
+        let erased = row.is_none();
+        if keep == Keep::Nothing {
+            let older = self.elsewhere.get(user).filter(|_| !erased).cloned();
+            let unkept = older.unwrap_or(Unkept { row: None, erased });
+            self.elsewhere.put(at, user.clone(), unkept.with(row));
+            return;
         }
-        unkept.row = Some(row);
+        if self.several {
+            self.elsewhere.remove(user);
+            self.written.put(at, user.clone(), ());
+        }
+        let number = self.taken.number;
+        let (newest, unkept) = self.unkept.entry(user.clone()).or_default();
+        *newest = number;
+        let older = std::mem::take(unkept);
+        *unkept = if erased { Unkept { row: None, erased } } else { older.with(row) };
+    }
+}
+
+impl Unkept {
+    fn with(mut self, row: Option<PresenceRow>) -> Self {
+        if let Some(mut row) = row {
+            row.last_seen = row.last_seen.or(self.row.and_then(|older| older.last_seen));
+            self.row = Some(row);
+        }
+        self
     }
 }

@@ -26,6 +26,18 @@ pub(crate) struct Restored {
     pub(crate) veils: Vec<VeilRow>,
 }
 
+impl Restored {
+    /// Each of several nodes listened in its own time: who was live when the last one stopped has a full timeout.
+    pub(crate) fn begin_silence_anew(&mut self, timeout: Duration) {
+        for user in &mut self.users {
+            user.sessions.iter_mut().for_each(|session| session.remaining = timeout);
+            if let Some((_, remaining)) = &mut user.held {
+                *remaining = timeout;
+            }
+        }
+    }
+}
+
 pub(crate) async fn load(store: &dyn Store, timeout: Duration, now: Now) -> Result<Restored, StoreError> {
     let mut loading = Loading::default();
     store.load(&mut |saved| loading.take(saved)).await?;

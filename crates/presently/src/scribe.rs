@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::gather::{Gather, Tiding};
 use crate::privacy::unseen;
-use crate::queue::Kept;
+use crate::queue::{Decided, Keep, Kept};
 use crate::shared::Shared;
 use crate::store::{Audience, Batch, StoreError};
 use crate::veil::Deed;
@@ -34,7 +34,7 @@ const MAILBOXES_MAX: usize = 4096;
 const CALL_MAX: usize = 10_000;
 
 pub(crate) async fn write_down(shared: Arc<Shared>) {
-    Scribe { shared, backlog: Gather::default(), waiting: Vec::new(), number: 0, down: None }.run().await;
+    Scribe { shared, backlog: Gather::default(), waiting: Vec::new(), number: 0, followed: 0, down: None }.run().await;
 }
 
 struct Scribe {
@@ -44,6 +44,8 @@ struct Scribe {
     waiting: Vec<oneshot::Sender<Kept>>,
     /// The number of the newest effect in the backlog.
     number: u64,
+    /// How far the log was followed when it was.
+    followed: u64,
     down: Option<Down>,
 }
 
@@ -53,7 +55,16 @@ struct Down {
     retry_after: Duration,
 }
 
-type Tidings = Vec<(Tiding, Tick)>;
+/// Something to tell, and where it comes from.
+struct News {
+    tiding: Tiding,
+    decided: Tick,
+    log: Option<u64>,
+    /// Decided here; counted once in the whole cluster.
+    own: bool,
+}
+
+type Tidings = Vec<News>;
 
 impl Scribe {
     async fn run(mut self) {
@@ -93,7 +104,8 @@ impl Scribe {
         self.number = taken.number;
         self.waiting.extend(taken.waiters);
         let mut tidings = Tidings::new();
-        for (deed, at) in taken.decided {
+        self.followed = taken.followed;
+        for Decided { deed, at: decided, log, keep } in taken.decided {
             if let Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) = &deed {
                 tracing::debug!(
                     user = %transition.user,
@@ -103,7 +115,8 @@ impl Scribe {
                     "transition"
                 );
             }
-            tidings.extend(self.backlog.absorb(deed).map(|tiding| (tiding, at)));
+            let own = keep == Keep::All;
+            tidings.extend(self.backlog.absorb(deed, keep).map(|tiding| News { tiding, decided, log, own }));
         }
         tidings
     }
@@ -205,17 +218,14 @@ impl Scribe {
 
     /// The engine does not know when somebody was last seen who was not heard since they came into memory; the store does.
     async fn complete(&self, tidings: &mut Tidings) {
-        let unknown = |tiding: &Tiding| match tiding {
+        let unknown = |(place, news): (usize, &News)| match &news.tiding {
             // What others see was frozen, and is never completed.
-            Tiding::Transition(transition, Audience::Everybody | Audience::Insiders) => transition.last_seen.is_none(),
-            _ => false,
+            Tiding::Transition(transition, Audience::Everybody | Audience::Insiders) => {
+                transition.last_seen.is_none().then(|| (place, transition.user.clone()))
+            }
+            _ => None,
         };
-        let (places, names): (Vec<usize>, Vec<UserId>) = tidings
-            .iter()
-            .enumerate()
-            .filter(|(_, (tiding, _))| unknown(tiding))
-            .map(|(place, (tiding, _))| (place, tiding.user().clone()))
-            .unzip();
+        let (places, names): (Vec<usize>, Vec<UserId>) = tidings.iter().enumerate().filter_map(unknown).unzip();
         for (places, names) in places.chunks(CALL_MAX).zip(names.chunks(CALL_MAX)) {
             // Without an answer the transition is told as it is: in time.
             let rows = tokio::select! {
@@ -224,7 +234,7 @@ impl Scribe {
                 () = self.shared.clock.sleep(PATIENCE) => Vec::new(),
             };
             for (&place, row) in places.iter().zip(rows) {
-                if let Some((Tiding::Transition(transition, _), _)) = tidings.get_mut(place) {
+                if let Some(News { tiding: Tiding::Transition(transition, _), .. }) = tidings.get_mut(place) {
                     transition.last_seen = row.and_then(|row| row.last_seen);
                 }
             }
@@ -235,12 +245,16 @@ impl Scribe {
     async fn tell(&self, tidings: Tidings) {
         let (shared, mut wake, mut filled) = (&self.shared, Vec::new(), 0);
         let visibility = shared.config.visibility;
-        for (tiding, decided) in tidings {
+        for News { tiding, decided, log, own } in tidings {
             let now = shared.clock.now().tick;
             let (presence, audience) = match &tiding {
+                Tiding::Turn(turn) => {
+                    wake.extend(shared.stream.turn(*turn));
+                    continue;
+                }
                 Tiding::Erased(user) => (unseen(user), Audience::Everybody),
                 Tiding::Transition(transition, audience) => {
-                    if *audience != Audience::Others {
+                    if own && *audience != Audience::Others {
                         shared.metrics.announced(transition, now - decided);
                     }
                     let presence = Presence {
@@ -252,7 +266,7 @@ impl Scribe {
                     (presence, *audience)
                 }
             };
-            filled += 1 + shared.stream.tell(now, presence, audience, visibility, &mut wake);
+            filled += 1 + shared.stream.tell(now, log, presence, audience, visibility, &mut wake);
             if let Tiding::Transition(transition, audience) = tiding {
                 shared.board.tell(transition, audience);
             }
@@ -263,6 +277,7 @@ impl Scribe {
             }
         }
         wake.iter().for_each(|mailbox| mailbox.wake());
+        shared.stream.reached(self.followed);
         shared.stream.told_up_to(self.number);
     }
 

@@ -16,6 +16,10 @@ pub(crate) const VISIT_STEP: usize = 512;
 pub(crate) struct Shards {
     shards: Box<[Padded]>,
     hasher: FixedState,
+    policy: Policy,
+    limits: Limits,
+    seed: u64,
+    first: SessionNumber,
 }
 
 /// On cache lines of its own: neighbours are locked by other threads.
@@ -42,19 +46,32 @@ pub(crate) type Visitor<'a> = dyn FnMut(&str, Status, Option<Timestamp>, Timesta
 impl Shards {
     /// Empty shards; `first` is above every session number that the store may know.
     pub(crate) fn new(policy: Policy, limits: Limits, first: SessionNumber, seed: [u64; 2]) -> Self {
-        let shards = (0..SHARDS as u64).map(|place| {
-            let number = first.saturating_add(place);
-            let engine = Engine::new(policy, limits, seed[0].wrapping_add(place), number, SHARDS as u64);
+        let hasher = FixedState::with_seed(seed[1]);
+        let mut shards = Self { shards: Box::default(), hasher, policy, limits, seed: seed[0], first };
+        let padded = |engine| {
             Padded(Mutex::new(Shard { engine, evidence: 0, decided: 0, veils: Veils::default(), closed: false }))
-        });
-        Self { shards: shards.collect(), hasher: FixedState::with_seed(seed[1]) }
+        };
+        shards.shards = shards.empty_engines().map(padded).collect();
+        shards
+    }
+
+    /// New engines, one for each shard.
+    pub(crate) fn empty_engines(&self) -> impl Iterator<Item = Engine> {
+        (0..SHARDS as u64).map(|place| {
+            let number = self.first.saturating_add(place);
+            Engine::new(self.policy, self.limits, self.seed.wrapping_add(place), number, SHARDS as u64)
+        })
+    }
+
+    /// Which shard holds `user`.
+    pub(crate) fn place(&self, user: &str) -> usize {
+        // Another seed and other bits than the engine's own table uses: the same ones would crowd its buckets.
+        (self.hasher.hash_one(user) >> 32) as usize % SHARDS
     }
 
     /// Holds the shard of `user`.
     pub(crate) fn with<T>(&self, user: &str, act: impl FnOnce(&mut Shard) -> T) -> T {
-        // Another seed and other bits than the engine's own table uses: the same ones would crowd its buckets.
-        let place = (self.hasher.hash_one(user) >> 32) as usize % SHARDS;
-        self.at(place, act)
+        self.at(self.place(user), act)
     }
 
     /// Holds one shard.

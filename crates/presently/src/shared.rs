@@ -8,10 +8,12 @@ use presently_core::{Effects, Input, Now, Presence, Status};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::config::{Config, Error};
 use crate::listener::Heard;
 use crate::metrics::Metrics;
-use crate::queue::{Kept, Queue};
+use crate::queue::{Kept, Logged, Queue};
+use crate::restore::Restored;
 use crate::shard::{Shard, Shards};
 use crate::store::Store;
 use crate::subscribe::Board;
@@ -27,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// What watchers are told.
     pub(crate) stream: Stream,
+    /// The other nodes, if there may be some.
+    pub(crate) cluster: Option<Cluster>,
+    /// Watchers who may begin anew at once.
+    pub(crate) anew: tokio::sync::Semaphore,
     pub(crate) veils: VeilCount,
     pub(crate) heard: tokio::sync::Mutex<Heard>,
     pub(crate) metrics: Metrics,
@@ -53,19 +59,28 @@ impl Shared {
         Ok(())
     }
 
-    /// The same; the receiver is told when that and all before it is kept.
-    pub(crate) fn decide_and_wait(
+    /// Decides `input` here and now, and has `finish` push what follows from it before the shard is let go.
+    pub(crate) fn decide_alone<T>(
         &self,
         shard: &mut Shard,
-        now: Now,
         input: Input<'_>,
-    ) -> Result<oneshot::Receiver<Kept>, Error> {
+        finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T,
+    ) -> Result<T, Error> {
+        let now = self.clock.now();
+        let before = shard.engine.presence(whose(&input));
+        let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
         let effects = self.weigh(shard, now, input)?;
-        Ok(self.push_and_wait(shard, now, effects))
+        Ok(finish(self, shard, Outcome { now, effects, deeds: Vec::new(), in_memory, since_known, log: None }))
     }
 
     /// Decides `input`; the caller pushes the effects before the shard is let go.
     pub(crate) fn weigh(&self, shard: &mut Shard, now: Now, input: Input<'_>) -> Result<Effects, Error> {
+        self.room_for(shard, &input)?;
+        self.counted(shard, |shard| Ok(shard.engine.apply(now, input)?))
+    }
+
+    /// Whether there is room for what may follow.
+    pub(crate) fn room_for(&self, shard: &Shard, input: &Input<'_>) -> Result<(), Error> {
         if shard.closed {
             return Err(Error::Closed);
         }
@@ -73,11 +88,11 @@ impl Shared {
             return Err(Error::Full);
         }
         if self.users.load(Ordering::Relaxed) >= i64::from(self.config.limits.users_max)
-            && newcomer(&input).is_some_and(|user| shard.engine.presence(user).is_none())
+            && newcomer(input).is_some_and(|user| shard.engine.presence(user).is_none())
         {
             return Err(Error::Full);
         }
-        self.counted(shard, |shard| Ok(shard.engine.apply(now, input)?))
+        Ok(())
     }
 
     /// Follows how many users are in memory through `change`.
@@ -92,22 +107,44 @@ impl Shared {
     }
 
     pub(crate) fn push(&self, shard: &mut Shard, now: Now, effects: Effects) {
+        self.push_from(shard, now, effects, None);
+    }
+
+    /// The same of what follows from an entry of the log.
+    pub(crate) fn push_from(&self, shard: &mut Shard, now: Now, effects: Effects, from: Option<Logged<'_>>) {
         shard.decided += u64::from(!effects.is_empty());
         if shard.veils.is_empty() {
-            self.queue.push(effects.into_iter().map(Deed::Effect), now.tick);
+            self.queue.push(effects.into_iter().map(Deed::Effect), now.tick, from);
         } else {
-            self.queue.push(deeds(&mut shard.veils, &self.veils, effects).into_iter(), now.tick);
+            self.queue.push(deeds(&mut shard.veils, &self.veils, effects).into_iter(), now.tick, from);
         }
     }
 
-    pub(crate) fn push_and_wait(&self, shard: &mut Shard, now: Now, effects: Effects) -> oneshot::Receiver<Kept> {
+    pub(crate) fn push_and_wait(
+        &self,
+        shard: &mut Shard,
+        now: Now,
+        effects: Effects,
+        from: Option<Logged<'_>>,
+    ) -> oneshot::Receiver<Kept> {
         let deeds = deeds(&mut shard.veils, &self.veils, effects);
-        self.push_deeds_and_wait(shard, now, deeds)
+        self.push_deeds_and_wait(shard, now, deeds, from)
     }
 
-    pub(crate) fn push_deeds_and_wait(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>) -> oneshot::Receiver<Kept> {
+    pub(crate) fn push_deeds_from(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>, from: Logged<'_>) {
         shard.decided += u64::from(!deeds.is_empty());
-        self.queue.push_and_wait(deeds.into_iter(), now.tick)
+        self.queue.push(deeds.into_iter(), now.tick, Some(from));
+    }
+
+    pub(crate) fn push_deeds_and_wait(
+        &self,
+        shard: &mut Shard,
+        now: Now,
+        deeds: Vec<Deed>,
+        from: Option<Logged<'_>>,
+    ) -> oneshot::Receiver<Kept> {
+        shard.decided += u64::from(!deeds.is_empty());
+        self.queue.push_and_wait(deeds.into_iter(), now.tick, from)
     }
 
     /// What is known of a user without the store. The caller holds the shard.
@@ -152,12 +189,59 @@ impl Shared {
         }
     }
 
+    /// Takes up what the store knew.
+    pub(crate) fn restore(&self, restored: Restored) {
+        self.veils.restored(restored.veils.len());
+        for row in &restored.veils {
+            self.shards.with(&row.user, |shard| shard.veils.insert(row.user.clone(), row.into()));
+        }
+        let users = restored.users.len();
+        let mut refused = 0_usize;
+        for user in restored.users {
+            let name = user.user.clone();
+            refused += usize::from(!self.shards.with(&name, |shard| {
+                let now = self.clock.now();
+                let effects = self.counted(shard, |shard| shard.engine.apply(now, Input::Restore(user)));
+                effects.map(|effects| self.push(shard, now, effects)).is_ok()
+            }));
+        }
+        tracing::info!(users, refused, "presence is restored");
+    }
+
     pub(crate) fn set_health(&self, health: Kept) {
         *self.health.lock() = health;
     }
 
     pub(crate) fn set_evidence_health(&self, health: Kept) {
         *self.evidence_health.lock() = health;
+    }
+}
+
+/// What was decided of a user.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) now: Now,
+    /// To be pushed.
+    pub(crate) effects: Effects,
+    /// And after them.
+    pub(crate) deeds: Vec<Deed>,
+    /// Before it, the engine knew the user.
+    pub(crate) in_memory: bool,
+    /// And since when their status held.
+    pub(crate) since_known: bool,
+    /// Where it stands in the log of a cluster.
+    pub(crate) log: Option<u64>,
+}
+
+impl Outcome {
+    /// Nothing follows.
+    pub(crate) const fn nothing(now: Now) -> Self {
+        Self { now, effects: Vec::new(), deeds: Vec::new(), in_memory: false, since_known: false, log: None }
+    }
+
+    /// Where what follows from it comes from.
+    pub(crate) fn logged<'a>(&self, user: &'a str) -> Option<Logged<'a>> {
+        self.log.map(|seq| Logged { user, seq, own: true })
     }
 }
 
@@ -181,6 +265,23 @@ impl Known {
                 }
             }
         }
+    }
+}
+
+/// The user of whom something is to be decided.
+fn whose<'a>(input: &'a Input<'_>) -> &'a str {
+    match input {
+        Input::Evidence { user, .. }
+        | Input::EndSession { user, .. }
+        | Input::EndUser { user, .. }
+        | Input::Drop { user, .. }
+        | Input::Set { user, .. }
+        | Input::Override { user, .. }
+        | Input::ClearOverride { user, .. }
+        | Input::Bar { user }
+        | Input::Unbar { user }
+        | Input::Forget { user } => user,
+        Input::Restore(restored) => &restored.user,
     }
 }
 

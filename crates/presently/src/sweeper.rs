@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::Cluster;
 use crate::shard::SHARDS;
 use crate::shared::Shared;
 
@@ -41,6 +42,9 @@ pub(crate) async fn sweep(shared: &Shared) {
 
 /// One locked step; false when nothing more is due in this shard.
 fn step(shared: &Shared, place: usize) -> bool {
+    if let Some(cluster) = &shared.cluster {
+        return propose(shared, cluster, place);
+    }
     shared.shards.at(place, |shard| {
         let now = shared.clock.now();
         if shard.closed || shard.engine.next_deadline().is_none_or(|at| at > now.tick) {
@@ -48,6 +52,30 @@ fn step(shared: &Shared, place: usize) -> bool {
         }
         let effects = shared.counted(shard, |shard| shard.engine.sweep(now, STEP));
         shared.push(shard, now, effects);
+        true
+    })
+}
+
+/// The same of one of several nodes, which may only propose what is due. While it is cut off, nobody is ended by silence.
+fn propose(shared: &Shared, cluster: &Cluster, place: usize) -> bool {
+    if !cluster.is_member() {
+        return false;
+    }
+    let leads = cluster.leads();
+    shared.shards.at(place, |shard| {
+        let now = shared.clock.now();
+        if shard.closed || cluster.proposals.is_full() {
+            return false;
+        }
+        if shard.engine.adopt(now, STEP) {
+            return true;
+        }
+        if shard.engine.next_due(leads).is_none_or(|at| at > now.tick) {
+            return false;
+        }
+        for act in shard.engine.due(now, leads, STEP) {
+            cluster.propose(shared, act);
+        }
         true
     })
 }

@@ -21,6 +21,9 @@ const PRUNE_STEPS_MAX: usize = 20;
 pub(crate) async fn keep_up(shared: Arc<Shared>) {
     let mut refreshed_to = None;
     while shared.pause(EVERY).await {
+        if shared.cluster.as_ref().is_some_and(|cluster| !cluster.leads()) {
+            continue;
+        }
         let present = present(&shared).await;
         if let Err(error) = compare(&shared, &present).await {
             tracing::debug!(%error, "the comparison was put off");

@@ -10,6 +10,7 @@ use presently_core::{Effect, Effects, Transition};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::store::{Audience, VeilRow};
+use crate::watch::Turn;
 use crate::{Presence, Status, Timestamp, UserId};
 
 /// The veils of one shard.
@@ -29,22 +30,11 @@ pub(crate) struct Veil {
 }
 
 impl Veil {
-    /// Over a user whom others have just seen like this: they leave now, if they are there.
-    pub(crate) fn over(shown: &Presence, now: Timestamp) -> Self {
-        let (last_seen, since) = match shown.status {
-            Status::Offline => (shown.last_seen, shown.since),
-            _ => (Some(now), Some(now)),
-        };
-        Self { hidden: true, at: now, last_seen, since, since_holds: true }
-    }
-
-    /// Lifted from a user whom others have just seen like this: they come now, if they are there.
-    pub(crate) fn lifted(shown: &Presence, truth: &Presence, now: Timestamp) -> Self {
-        let (last_seen, since) = match truth.status {
-            Status::Offline => (shown.last_seen, shown.since),
-            _ => (Some(now), Some(now)),
-        };
-        Self { hidden: false, at: now, last_seen, since, since_holds: true }
+    /// Drawn over a user, or lifted from one, whom others have just seen as `shown` says. Who is there leaves now, or comes.
+    pub(crate) fn drawn(shown: &VeilRow, there: bool) -> Self {
+        let VeilRow { invisible: hidden, at, last_seen, since, .. } = *shown;
+        let (last_seen, since) = if there { (Some(at), Some(at)) } else { (last_seen, since) };
+        Self { hidden, at, last_seen, since, since_holds: true }
     }
 
     /// What others see when this is the truth.
@@ -90,6 +80,8 @@ pub(crate) enum Deed {
     Veil(VeilRow),
     /// Nothing is left to hide.
     Unveil(UserId),
+    /// The numbers of what is told mean something else from now on.
+    Turn(Turn),
 }
 
 /// What follows from `effects`, decided just now under the lock of these veils.
@@ -138,14 +130,18 @@ impl VeilCount {
     /// Beyond it, nobody can become invisible.
     pub(crate) const MAX: usize = 1_000_000;
 
-    /// False when there are too many.
-    pub(crate) fn take_one(&self) -> bool {
-        let one_more = |count| (count < Self::MAX).then_some(count + 1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::MAX
     }
 
     pub(crate) fn give_back(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Others took their place.
+    pub(crate) fn moved(&self, before: usize, after: usize) {
+        self.0.fetch_add(after, Ordering::Relaxed);
+        self.0.fetch_sub(before, Ordering::Relaxed);
     }
 
     /// Those of earlier lives, however many.

@@ -359,10 +359,10 @@ impl Surfaces {
             all.push(format!("{} {:?}", snapshot.position.seq, snapshot.presences));
             let mut back = presently.watcher(viewer);
             let Resumed::Diffs(diffs) = back.resume(&self.users, self.start).await.unwrap() else { panic!("not old") };
-            all.push(format!("{diffs:?}"));
+            all.push(format!("{diffs:?}").replace(&self.start.epoch.to_string(), "epoch"));
         }
         while let Some(diff) = self.watching.next_now() {
-            all.push(format!("{diff:?}"));
+            all.push(format!("{diff:?}").replace(&self.start.epoch.to_string(), "epoch"));
         }
         all.push(format!("{}", self.watching.position().seq));
         all.join("\n")

@@ -163,7 +163,7 @@ pub(crate) async fn heard(
     let mut as_of = caller.as_of;
     for _ in 0..LOOKS_MAX {
         let still = || app.accounts().still_admits(as_of);
-        match app.presently().evidence(&caller.user, session, activity, still) {
+        match app.presently().heard(&caller.user, session, activity, still).await {
             Err(presently::Error::Stale) => as_of = active_caller(app, headers).await?.as_of,
             done => return Ok(done?),
         }

@@ -18,9 +18,10 @@ impl Engine {
         let slot = self.present(now, found, user)?;
         let seen = status == Status::Online;
         if seen {
-            self.users[slot].see(Some(now.wall));
+            self.saw(slot, now.wall);
         }
-        self.hold(slot, Held { status, deadline: now.tick + self.policy.inactivity_timeout() });
+        let deadline = now.tick + self.policy.inactivity_timeout();
+        self.hold(slot, Held { status, set_at: now.wall, deadline });
         out.push(Effect::SaveHeld(HeldRow { user: self.users[slot].name.clone(), status, set_at: now.wall }));
         self.finish(now, slot, Reason::Set, None, seen, out);
         Ok(())
@@ -100,7 +101,7 @@ impl Engine {
     fn set_offline(&mut self, now: Now, slot: Slot, out: &mut Effects) {
         self.close_all(slot, out);
         self.end_held(slot, out);
-        self.users[slot].see(Some(now.wall));
+        self.saw(slot, now.wall);
         self.finish(now, slot, Reason::Set, None, true, out);
     }
 
@@ -117,7 +118,7 @@ impl Engine {
     }
 
     /// Ends the sessions, the held status and the overrides; true as [`close`](Self::close) has it.
-    fn end_all(&mut self, slot: Slot, out: &mut Effects) -> bool {
+    pub(super) fn end_all(&mut self, slot: Slot, out: &mut Effects) -> bool {
         let keep = self.close_all(slot, out);
         self.end_held(slot, out);
         for source in Source::ALL {

@@ -49,6 +49,13 @@ impl Engine {
 
     /// Adds a session at the young end and arms it. The caller has made room and shows the user afterwards.
     pub(super) fn open(&mut self, now: Now, user: Slot, session: Session) -> Slot {
+        let slot = self.link(user, session);
+        self.wheel.arm(now.tick, &mut self.sessions, slot);
+        slot
+    }
+
+    /// Adds a session at the young end. The caller arms it, or gives it to the node that owns it.
+    pub(super) fn link(&mut self, user: Slot, session: Session) -> Slot {
         let activity = session.activity;
         let slot = self.sessions.insert(session);
         let owner = &mut self.users[user];
@@ -60,7 +67,6 @@ impl Engine {
         } else {
             self.sessions[youngest].next = slot;
         }
-        self.wheel.arm(now.tick, &mut self.sessions, slot);
         slot
     }
 
@@ -68,6 +74,7 @@ impl Engine {
     /// true: the store has the user's last evidence with this session alone.
     pub(super) fn close(&mut self, slot: Slot, out: &mut Effects) -> bool {
         self.wheel.disarm(&mut self.sessions, slot);
+        self.unlist(slot);
         let user = self.sessions[slot].user;
         let before = self.session_slots(user).take_while(|&other| other != slot).last().unwrap_or(NIL);
         let Some(session) = self.sessions.remove(slot) else { return false };
@@ -148,15 +155,21 @@ impl Engine {
             return false;
         }
         self.recount(user, to);
+        let clustered = self.me.is_some();
         let shown = &mut self.users[user];
-        shown.since = now.wall;
+        let mut at = now.wall;
+        if clustered && shown.since_known {
+            // Whoever decided this may have a slower clock than whoever decided the last one.
+            at = at.max(Timestamp(shown.since.0.saturating_add(1)));
+        }
+        shown.since = at;
         shown.since_known = true;
         let lateness: Option<Duration> = late.map(|deadline| now.tick - deadline);
         out.push(Effect::Announce(Transition {
             user: shown.name.clone(),
             from,
             to,
-            at: now.wall,
+            at,
             last_seen: shown.last_seen(),
             reason,
             lateness,

@@ -10,7 +10,8 @@ use crate::{Activity, Effect, Effects, EndReason, Now, Reason, Rejected, Session
 
 impl Engine {
     /// The steady state: renews a live session whose activity stays and returns true. Returns false, having changed
-    /// nothing, when more than that is needed ([`apply`](Self::apply) it then). Allocates nothing, has no effects.
+    /// nothing, when more than that is needed ([`apply`](Self::apply) it then; in a cluster [`propose`](Self::propose) it: the
+    /// session may be another node's, or about to end). Allocates nothing, has no effects.
     /// `activity: None` keeps the session's activity.
     pub fn renew(&mut self, now: Now, user: &str, session: &str, activity: Option<Activity>) -> bool {
         let Some(owner) = self.find(user) else { return false };
@@ -18,6 +19,9 @@ impl Engine {
             return false;
         }
         let Some(slot) = self.find_session(owner, session) else { return false };
+        if !self.sessions[slot].marks.is_renewable() {
+            return false;
+        }
         if activity.is_some_and(|activity| activity != self.sessions[slot].activity) {
             return false;
         }
@@ -63,6 +67,7 @@ impl Engine {
             reason = Reason::Evidence;
         }
         let save = if let Some(slot) = self.find_session(owner, session) {
+            self.own(now, slot);
             self.hear(now, owner, slot);
             self.turn(owner, slot, activity).then_some(slot)
         } else {
@@ -120,6 +125,10 @@ impl Engine {
         }
         let Some(owner) = self.look_up(user)? else { return Ok(()) };
         let Some(slot) = self.find_session(owner, session) else { return Ok(()) };
+        if !self.sessions[slot].marks.is_renewable() {
+            // The deadline of another node's session is that node's.
+            return Ok(());
+        }
         let deadline = now.tick + self.policy.reconnect_grace();
         if deadline < self.sessions[slot].deadline {
             let session = &mut self.sessions[slot];
@@ -132,19 +141,29 @@ impl Engine {
     }
 
     /// The user was heard through this session.
-    fn hear(&mut self, now: Now, owner: Slot, slot: Slot) {
+    pub(super) fn hear(&mut self, now: Now, owner: Slot, slot: Slot) {
         let deadline = now.tick + self.policy.inactivity_timeout();
+        let clustered = self.me.is_some();
         let session = &mut self.sessions[slot];
         session.deadline = session.deadline.max(deadline);
-        session.last_evidence = now.wall;
+        session.last_evidence = if clustered { session.last_evidence.max(now.wall) } else { now.wall };
         if session.marks.hear() {
             self.heard.push(slot);
         }
-        self.users[owner].see(Some(now.wall));
+        self.saw(owner, now.wall);
+    }
+
+    /// The user was there at this moment. Of several nodes' clocks the latest counts: `last_seen` does not go back because a
+    /// slower one speaks. A single node's clock is believed also when it steps back.
+    pub(super) fn saw(&mut self, user: Slot, at: Timestamp) {
+        let clustered = self.me.is_some();
+        let user = &mut self.users[user];
+        let at = if clustered { user.last_seen().map_or(at, |seen| seen.max(at)) } else { at };
+        user.see(Some(at));
     }
 
     /// Gives a session this activity; true when that is a change.
-    fn turn(&mut self, owner: Slot, slot: Slot, activity: Option<Activity>) -> bool {
+    pub(super) fn turn(&mut self, owner: Slot, slot: Slot, activity: Option<Activity>) -> bool {
         let old = self.sessions[slot].activity;
         let Some(new) = activity.filter(|&new| new != old) else { return false };
         self.sessions[slot].activity = new;
@@ -179,12 +198,12 @@ impl Engine {
             last_evidence: now.wall,
             deadline: now.tick + self.policy.inactivity_timeout(),
         };
-        self.users[owner].see(Some(now.wall));
+        self.saw(owner, now.wall);
         self.open(now, owner, Session::unarmed(owner, opening))
     }
 
     /// Drops entries of ended sessions when they outnumber the live ones: without a drain, churn must not make the list grow for ever.
-    fn tidy_heard(&mut self) {
+    pub(super) fn tidy_heard(&mut self) {
         if self.heard.len() < 1024 || self.heard.len() / 2 < self.sessions.len() {
             return;
         }
@@ -211,7 +230,7 @@ impl Engine {
             }
             if reason != EndReason::ForcedLogout && !self.users[owner].barred() {
                 keep |= self.users[owner].last_seen() != Some(now.wall);
-                self.users[owner].see(Some(now.wall));
+                self.saw(owner, now.wall);
             }
         }
         let reason = match reason {

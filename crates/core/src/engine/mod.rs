@@ -4,18 +4,23 @@
 //! - `wheel`: when sessions end
 //! - `change`: the small steps from which everything else is made
 //! - `evidence`, `act`, `restore`: the inputs
+//! - `nodes`, `follow`, `due`, `state`: what several nodes need (see [`cluster`](crate::cluster))
 //! - `sweep`: time passing
 //! - `look`: questions that change nothing
 
 mod act;
 mod change;
+mod due;
 mod evidence;
+mod follow;
 #[cfg(test)]
 mod invariants;
 mod look;
+mod nodes;
 mod restore;
 mod session;
 mod slab;
+mod state;
 mod sweep;
 mod user;
 mod wheel;
@@ -29,11 +34,13 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
 pub use look::{Counts, Explanation, OverrideView, SessionView};
+use nodes::Nodes;
 use session::Session;
 use slab::{Slab, Slot};
 use user::User;
 use wheel::Wheel;
 
+use crate::cluster::Node;
 use crate::{Effects, Input, Limits, Now, Policy, Rejected, SessionNumber, Source, Tick};
 
 /// The presence of many users. Methods are of three kinds: [`apply`](Self::apply), [`renew`](Self::renew) and
@@ -52,6 +59,10 @@ pub struct Engine {
     timers: BTreeSet<(Tick, Slot, Ending)>,
     /// Sessions heard since the last drain. A session that ended stays listed; its slot's flag says so.
     heard: Vec<Slot>,
+    /// Who this node is; `None` while it is the only one.
+    me: Option<Node>,
+    /// What other nodes own.
+    nodes: Nodes,
     next_number: SessionNumber,
     number_step: SessionNumber,
     online: u64,
@@ -79,6 +90,8 @@ impl Engine {
             wheel: Wheel::new(),
             timers: BTreeSet::new(),
             heard: Vec::new(),
+            me: None,
+            nodes: Nodes::new(),
             next_number: first_number,
             number_step: step,
             online: 0,

@@ -36,7 +36,7 @@ impl Engine {
         }
         if let Some((status, remaining)) = held {
             let deadline = now.tick + remaining.min(self.policy.inactivity_timeout());
-            self.hold(slot, Held { status, deadline });
+            self.hold(slot, Held { status, set_at: since, deadline });
         }
         self.recount(slot, status);
         let reason = if self.users[slot].rare.is_none() && self.users[slot].session_count() == 0 {

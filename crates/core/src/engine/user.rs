@@ -47,6 +47,7 @@ pub(super) struct Standing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) status: Status,
+    pub(super) set_at: Timestamp,
     pub(super) deadline: Tick,
 }
 

@@ -3,6 +3,7 @@
 mod abuse;
 mod acts;
 mod clocks;
+mod cluster;
 mod looks;
 mod model;
 mod overrides;

@@ -135,6 +135,18 @@ impl Index {
         (self.all.lock().mailboxes.len(), users)
     }
 
+    /// The user at this place.
+    pub(crate) fn name(&self, slot: Slot) -> Option<UserId> {
+        let (place, slot) = slot.place();
+        let shard = self.shards[place].lock();
+        shard.users.get(slot as usize)?.as_ref().map(|watched| watched.user.clone())
+    }
+
+    /// Everybody is to begin anew. Returns whom to wake.
+    pub(crate) fn renew(&self) -> Vec<Arc<Mailbox>> {
+        self.all.lock().mailboxes.iter().filter(|mailbox| mailbox.renew()).cloned().collect()
+    }
+
     pub(crate) fn close(&self) {
         let mut all = self.all.lock();
         all.closed = true;

@@ -72,6 +72,18 @@ impl Mailbox {
         !std::mem::replace(&mut inbox.called, true)
     }
 
+    /// What is there counts no more: the reader begins anew. True when they must be woken.
+    pub(crate) fn renew(&self) -> bool {
+        let mut inbox = self.inbox.lock();
+        if inbox.closed {
+            return false;
+        }
+        inbox.in_order = VecDeque::new();
+        inbox.newest = None;
+        inbox.overflown = true;
+        !std::mem::replace(&mut inbox.called, true)
+    }
+
     /// Everything that is there.
     pub(crate) fn take(&self) -> Option<Mail> {
         self.inbox.lock().take()
@@ -138,7 +150,7 @@ impl Inbox {
         }
         if let Some(newest) = self.newest.take() {
             let mut told: Vec<_> = newest.table.into_iter().collect();
-            told.sort_unstable_by_key(|told| told.seq);
+            told.sort_unstable_by_key(|told| told.place);
             return Some(Mail::Told(told));
         }
         if !self.in_order.is_empty() {

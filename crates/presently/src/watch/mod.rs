@@ -17,19 +17,19 @@ mod mailbox;
 mod stream;
 mod watcher;
 
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Stream, Turn};
 pub use watcher::Watcher;
 
-/// Which life of the process a number belongs to: random at each start.
+/// Which life of the process, or of the log of a cluster, a number belongs to: random at each start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Epoch(u64);
+pub struct Epoch(pub(crate) u64);
 
 /// A place in the stream of what is told.
 ///
 /// As text it is the epoch, a hyphen and the number: what an `id` of an event stream wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// Which life of the process.
+    /// Which life of the process or of the log.
     pub epoch: Epoch,
     /// Everything up to this number was told. Numbers grow and are not dense: they say nothing of how much was told to others.
     pub seq: u64,
@@ -49,10 +49,13 @@ pub struct Snapshot {
 pub struct Diff {
     /// The number of the newest change in it: the reader is there now.
     pub seq: u64,
+    /// What the number belongs to. Another one than before comes only with a [renewed](Self::renewed) diff.
+    pub epoch: Epoch,
     /// In the order in which they were told. A user is in it twice when they changed twice and the reader was quick enough.
     pub presences: Vec<Presence>,
-    /// The reader was so slow at watching everybody that it must begin anew: these are all who are online or away, as in a snapshot,
-    /// and whoever is not among them is offline.
+    /// The reader must begin anew: it was so slow at watching everybody, or numbers mean something else from now on (a node came
+    /// to a cluster or was cut off from it). These are all who are watched by name, as in a snapshot; or, of everybody,
+    /// all who are online or away, and whoever is not among them is offline.
     pub renewed: bool,
     /// The number of each presence; empty when [`renewed`](Self::renewed).
     seqs: Vec<u64>,

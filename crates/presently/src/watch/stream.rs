@@ -3,8 +3,8 @@
 //!
 //! Locks are taken in the order stream, index, mailbox. No user's shard is asked while one of them is held.
 //!
-//! Numbers are microseconds since the start, made distinct, and not a count: what is told to others, or to nobody but the
-//! user, leaves no gap in them.
+//! Alone, numbers are microseconds since the start, made distinct, and not a count: what is told to others, or to nobody but the
+//! user, leaves no gap in them. In a cluster they are places in its log, so that a position of one node is one at every other.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -31,7 +31,10 @@ pub(crate) const RESUMED_MAX: usize = 65_536;
 /// One transition, as told to its audience.
 #[derive(Debug)]
 pub(crate) struct Told {
+    pub(crate) epoch: Epoch,
     pub(crate) seq: u64,
+    /// The place in the memory, each given once.
+    pub(crate) place: u64,
     /// The place in the memory of the one before of the same user, or none.
     before: u64,
     pub(crate) presence: Presence,
@@ -41,15 +44,27 @@ pub(crate) struct Told {
 const NONE: u64 = u64::MAX;
 
 pub(crate) struct Stream {
-    pub(crate) epoch: Epoch,
     pub(crate) index: Index,
     memory: Mutex<Memory>,
     hasher: FixedState,
     /// Everything decided up to this number was told.
     told_up_to: watch::Sender<u64>,
+    /// The place in the log up to which everything was told.
+    reached: watch::Sender<Option<Position>>,
+}
+
+/// What numbers mean from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) epoch: Epoch,
+    /// The place in the log from which on everything is told; `None` while numbers are this node's own.
+    pub(crate) log: Option<u64>,
 }
 
 struct Memory {
+    epoch: Epoch,
+    /// Numbers are places in a log.
+    logged: bool,
     /// Somebody watches, or did: before that nobody can come back, and nothing is remembered.
     begun: bool,
     /// The newest number given to anybody.
@@ -71,6 +86,8 @@ pub(crate) struct TooFar;
 impl Stream {
     pub(crate) fn new(epoch: u64, seed: u64) -> Self {
         let memory = Memory {
+            epoch: Epoch(epoch),
+            logged: false,
             begun: false,
             seq: 0,
             forgotten: 0,
@@ -81,34 +98,76 @@ impl Stream {
         };
         let hasher = FixedState::with_seed(seed);
         Self {
-            epoch: Epoch(epoch),
             index: Index::new(hasher.clone()),
             memory: Mutex::new(memory),
             hasher,
             told_up_to: watch::Sender::new(0),
+            reached: watch::Sender::new(None),
         }
+    }
+
+    /// Numbers mean something else from now on: whoever watches begins anew. Returns whom to wake.
+    pub(crate) fn turn(&self, turn: Turn) -> Vec<Arc<Mailbox>> {
+        let mut memory = self.memory.lock();
+        let memory = &mut *memory;
+        if memory.epoch == turn.epoch && memory.logged == turn.log.is_some() && turn.log == Some(memory.seq) {
+            return Vec::new();
+        }
+        memory.oldest += memory.told.len() as u64;
+        memory.told = VecDeque::new();
+        memory.newest = HashTable::new();
+        memory.epoch = turn.epoch;
+        memory.logged = turn.log.is_some();
+        memory.seq = turn.log.unwrap_or(0);
+        memory.forgotten = memory.seq;
+        // Who watched elsewhere may come here at any time.
+        memory.begun |= memory.logged;
+        self.reached.send_replace(turn.log.map(|seq| Position { epoch: turn.epoch, seq }));
+        self.index.renew()
+    }
+
+    /// Everything up to this place in the log was told.
+    pub(crate) fn reached(&self, seq: u64) {
+        let mut memory = self.memory.lock();
+        if memory.logged && seq > memory.seq {
+            memory.seq = seq;
+            self.reached.send_replace(Some(Position { epoch: memory.epoch, seq }));
+        }
+    }
+
+    /// Ends when this position of the log was reached, or belongs to another one.
+    pub(crate) async fn until_reached(&self, from: Position) {
+        let there = |reached: &Option<Position>| {
+            reached.is_none_or(|reached| reached.epoch != from.epoch || reached.seq >= from.seq)
+        };
+        // The sender lives as long as this.
+        let _ = self.reached.subscribe().wait_for(there).await;
     }
 
     /// Where the stream is now. From here on everything is remembered.
     pub(crate) fn position(&self, now: Tick) -> Position {
-        self.stand(now, |seq| Position { epoch: self.epoch, seq })
+        self.stand(now, |position| position)
     }
 
-    /// Calls `act` with the number of this moment, while nothing can be told.
-    pub(crate) fn stand<T>(&self, now: Tick, act: impl FnOnce(u64) -> T) -> T {
+    /// Calls `act` with the position of this moment, while nothing can be told.
+    pub(crate) fn stand<T>(&self, now: Tick, act: impl FnOnce(Position) -> T) -> T {
         let mut memory = self.memory.lock();
-        memory.seq = memory.seq.max(now.0);
+        if !memory.logged {
+            memory.seq = memory.seq.max(now.0);
+        }
         if !memory.begun {
             memory.begun = true;
             memory.forgotten = memory.seq;
         }
-        act(memory.seq)
+        act(Position { epoch: memory.epoch, seq: memory.seq })
     }
 
     /// Tells a transition to all whom it concerns; those who must be woken for it are added to `wake`. Returns how many were told.
+    /// `log` is its place in the log, if it has one.
     pub(crate) fn tell(
         &self,
         now: Tick,
+        log: Option<u64>,
         presence: Presence,
         audience: Audience,
         visibility: Visibility,
@@ -119,7 +178,8 @@ impl Stream {
             return 0;
         }
         let hash = self.hasher.hash_one(presence.user.as_str());
-        let told = memory.remember(&self.hasher, hash, now, presence, audience);
+        memory.count(now, log);
+        let told = memory.remember(&self.hasher, hash, presence, audience);
         let mut count = 0;
         let mut deliver = |mailbox: &Arc<Mailbox>| {
             if mailbox.viewer.hears(visibility, &told.presence.user, audience) {
@@ -159,7 +219,7 @@ impl Stream {
         missed: &mut Vec<Arc<Told>>,
     ) -> Result<(), TooFar> {
         let memory = self.memory.lock();
-        memory.check(self.epoch, from)?;
+        memory.check(from)?;
         let mut steps = 0;
         for user in users {
             let hash = self.hasher.hash_one(user);
@@ -178,7 +238,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The next `limit` of what admins were told of everybody after `from`; false when there is no more.
+    /// The next `limit` of what admins were told of everybody after `from` and after what is there; false when there is no more.
     pub(crate) fn missed_of_all(
         &self,
         from: Position,
@@ -186,8 +246,10 @@ impl Stream {
         missed: &mut Vec<Arc<Told>>,
     ) -> Result<bool, TooFar> {
         let memory = self.memory.lock();
-        memory.check(self.epoch, from)?;
-        let start = memory.told.partition_point(|told| told.seq <= from.seq);
+        memory.check(from)?;
+        let last = missed.last().map(|told| told.place);
+        let start =
+            memory.told.partition_point(|told| told.seq <= from.seq || last.is_some_and(|last| told.place <= last));
         if missed.len() + memory.told.len() - start > RESUMED_MAX {
             return Err(TooFar);
         }
@@ -213,18 +275,20 @@ impl Stream {
 }
 
 impl Memory {
-    fn remember(
-        &mut self,
-        hasher: &FixedState,
-        hash: u64,
-        now: Tick,
-        presence: Presence,
-        audience: Audience,
-    ) -> Arc<Told> {
-        self.seq = now.0.max(self.seq + 1);
+    /// The number of what is told next.
+    fn count(&mut self, now: Tick, log: Option<u64>) {
+        self.seq = match log {
+            _ if !self.logged => now.0.max(self.seq + 1),
+            // What has no place in the log is told all the same, where the log is.
+            log => self.seq.max(log.unwrap_or(0)),
+        };
+    }
+
+    fn remember(&mut self, hasher: &FixedState, hash: u64, presence: Presence, audience: Audience) -> Arc<Told> {
         let place = self.oldest + self.told.len() as u64;
         let known = self.newest.find(hash, |&place| self.is_of(place, &presence.user)).copied();
-        let told = Arc::new(Told { seq: self.seq, before: known.unwrap_or(NONE), presence, audience });
+        let (epoch, seq, before) = (self.epoch, self.seq, known.unwrap_or(NONE));
+        let told = Arc::new(Told { epoch, seq, place, before, presence, audience });
         match known {
             Some(known) => {
                 if let Some(newest) = self.newest.find_mut(hash, |&place| place == known) {
@@ -263,15 +327,15 @@ impl Memory {
         self.at(place).is_some_and(|told| told.presence.user == user)
     }
 
-    fn check(&self, epoch: Epoch, from: Position) -> Result<(), TooFar> {
-        let here = self.begun && from.epoch == epoch && self.forgotten <= from.seq && from.seq <= self.seq;
+    fn check(&self, from: Position) -> Result<(), TooFar> {
+        let here = self.begun && from.epoch == self.epoch && self.forgotten <= from.seq && from.seq <= self.seq;
         if here { Ok(()) } else { Err(TooFar) }
     }
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Stream").finish_non_exhaustive()
     }
 }
 
@@ -283,7 +347,7 @@ mod tests {
     fn tell(stream: &Stream, tick: u64, user: &str) {
         let presence =
             Presence { user: user.into(), status: Status::Online, last_seen: Some(Timestamp(1)), since: None };
-        stream.tell(Tick(tick), presence, Audience::Everybody, Visibility::Everyone, &mut Vec::new());
+        stream.tell(Tick(tick), None, presence, Audience::Everybody, Visibility::Everyone, &mut Vec::new());
     }
 
     fn missed(stream: &Stream, users: &[&str], from: Position) -> Option<usize> {

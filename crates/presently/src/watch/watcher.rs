@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -11,7 +12,7 @@ use hashbrown::HashMap;
 use super::index::Slot;
 use super::mailbox::{Mail, Mailbox};
 use super::stream::{Told, TooFar};
-use super::{Diff, Position, Resumed, Snapshot, WatchError};
+use super::{Diff, Epoch, Position, Resumed, Snapshot, WatchError};
 use crate::handle::Presently;
 use crate::privacy::Viewer;
 use crate::shard::{SHARDS, presence};
@@ -23,6 +24,11 @@ use crate::{Limits, Presence, Status, UserId};
 const MISSED_STEP: usize = 512;
 /// Transitions of everybody that are handed over under one lock.
 const MISSED_OF_ALL_STEP: usize = 4096;
+
+/// How long one who comes from another node waits for this one to get as far.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
+/// The pause of one who begins anew while the store does not answer.
+const ANEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A subscriber who names whom it watches: a [`Snapshot`], and then numbered [`Diff`]s without a gap.
 ///
@@ -50,7 +56,7 @@ pub struct Watcher {
     mailbox: Arc<Mailbox>,
     slots: Vec<Slot>,
     everybody: bool,
-    /// The mailbox had no room for what everybody did: the next thing to read is how things stand.
+    /// What was told counts no more: the next thing to read is how things stand.
     renew: bool,
 }
 
@@ -100,6 +106,7 @@ impl Watcher {
     /// As [`watch`](Self::watch).
     pub async fn resume(&mut self, users: &[UserId], from: Position) -> Result<Resumed, WatchError> {
         let added = self.enroll(users)?;
+        self.arrived(from).await;
         let (resumed, overflown) = match self.missed(users, from).await {
             Ok(missed) => {
                 let (_, mail) = self.conclude(&[]);
@@ -139,6 +146,7 @@ impl Watcher {
     /// As [`watch_everybody`](Self::watch_everybody).
     pub async fn resume_everybody(&mut self, from: Position) -> Result<Resumed, WatchError> {
         let entered = self.enter()?;
+        self.arrived(from).await;
         let resumed = match self.missed_of_all(from).await {
             Ok(missed) => {
                 let (_, mail) = self.conclude(&self.slots);
@@ -188,22 +196,30 @@ impl Watcher {
     #[must_use]
     pub fn position(&self) -> Position {
         let stream = &self.shared.stream;
-        let seq = stream.stand(self.shared.clock.now().tick, |seq| match self.mailbox.oldest() {
-            _ if self.renew => 0,
-            Some(oldest) => oldest.saturating_sub(1),
-            None => seq,
-        });
-        Position { epoch: stream.epoch, seq }
+        stream.stand(self.shared.clock.now().tick, |here| {
+            let seq = match self.mailbox.oldest() {
+                _ if self.renew => 0,
+                Some(oldest) => oldest.saturating_sub(1),
+                None => here.seq,
+            };
+            Position { seq, ..here }
+        })
     }
 
     /// Everything that was told and not read; `None` after shutdown. Giving up on the wait loses nothing.
     pub async fn next(&mut self) -> Option<Diff> {
         loop {
             if self.renew {
-                let snapshot = self.everybody().await.ok()?;
+                let Snapshot { position: Position { epoch, seq }, presences } = match self.anew().await {
+                    Ok(snapshot) => snapshot,
+                    Err(WatchError::Store(_)) => {
+                        self.shared.clock.sleep(ANEW_EVERY).await;
+                        continue;
+                    }
+                    Err(_) => return None,
+                };
                 self.renew = false;
-                let Snapshot { position, presences } = snapshot;
-                return Some(Diff { seq: position.seq, presences, renewed: true, seqs: Vec::new() });
+                return Some(Diff { seq, epoch, presences, renewed: true, seqs: Vec::new() });
             }
             match poll_fn(|cx| self.mailbox.poll(cx)).await {
                 Mail::Told(told) => return Some(diff(&told)),
@@ -225,6 +241,21 @@ impl Watcher {
                 None
             }
             Mail::Closed => None,
+        }
+    }
+
+    /// How things stand, for one who begins anew. Not everybody asks the store at once.
+    async fn anew(&self) -> Result<Snapshot, WatchError> {
+        let _turn = self.shared.anew.acquire().await.map_err(|_| WatchError::Closed)?;
+        if self.everybody {
+            return self.everybody().await;
+        }
+        let names: Vec<UserId> = self.slots.iter().filter_map(|&slot| self.shared.stream.index.name(slot)).collect();
+        loop {
+            let (snapshot, overflown) = self.snapshot(&names).await?;
+            if !overflown {
+                return Ok(snapshot);
+            }
         }
     }
 
@@ -302,14 +333,23 @@ impl Watcher {
         }
     }
 
+    /// Waits until this node is where another one was, if it will be there soon.
+    async fn arrived(&self, from: Position) {
+        tokio::select! {
+            biased;
+            () = self.shared.stream.until_reached(from) => {}
+            () = self.shared.clock.sleep(ARRIVED_WITHIN) => {}
+        }
+    }
+
     /// The position of this moment and everything told up to it that was not read. Interest in `leaving` ends with it.
     fn conclude(&self, leaving: &[Slot]) -> (Position, Option<Mail>) {
         let stream = &self.shared.stream;
-        stream.stand(self.shared.clock.now().tick, |seq| {
+        stream.stand(self.shared.clock.now().tick, |position| {
             for &slot in leaving {
                 stream.index.remove(&self.mailbox, slot);
             }
-            (Position { epoch: stream.epoch, seq }, self.mailbox.take())
+            (position, self.mailbox.take())
         })
     }
 
@@ -333,10 +373,9 @@ impl Watcher {
         Ok(missed)
     }
 
-    async fn missed_of_all(&self, mut from: Position) -> Result<Vec<Arc<Told>>, TooFar> {
+    async fn missed_of_all(&self, from: Position) -> Result<Vec<Arc<Told>>, TooFar> {
         let mut missed = Vec::new();
         while self.shared.stream.missed_of_all(from, MISSED_OF_ALL_STEP, &mut missed)? {
-            from.seq = missed.last().map_or(from.seq, |told| told.seq);
             tokio::task::yield_now().await;
         }
         missed.retain(|told| told.audience.includes(Sight::Insider));
@@ -449,7 +488,7 @@ impl<'a> Newest<'a> {
     fn rest(&self, told: &[Arc<Told>]) -> Vec<Presence> {
         let is_rest = |told: &&Arc<Told>| {
             let newest = self.by_user.get(told.presence.user.as_str());
-            newest.is_some_and(|(newest, laid)| newest.seq == told.seq && !laid)
+            newest.is_some_and(|(newest, laid)| newest.place == told.place && !laid)
         };
         told.iter().filter(is_rest).map(|told| told.presence.clone()).collect()
     }
@@ -458,6 +497,7 @@ impl<'a> Newest<'a> {
 fn diff(told: &[Arc<Told>]) -> Diff {
     Diff {
         seq: told.last().map_or(0, |told| told.seq),
+        epoch: told.last().map_or(Epoch(0), |told| told.epoch),
         presences: told.iter().map(|told| told.presence.clone()).collect(),
         renewed: false,
         seqs: told.iter().map(|told| told.seq).collect(),
@@ -467,7 +507,7 @@ fn diff(told: &[Arc<Told>]) -> Diff {
 /// A diff for each transition, in order, once.
 fn diffs(mut missed: Vec<Arc<Told>>, told: Vec<Arc<Told>>) -> Vec<Diff> {
     missed.extend(told);
-    missed.sort_unstable_by_key(|told| told.seq);
-    missed.dedup_by_key(|told| told.seq);
+    missed.sort_unstable_by_key(|told| told.place);
+    missed.dedup_by_key(|told| told.place);
     missed.iter().map(|told| diff(std::slice::from_ref(told))).collect()
 }

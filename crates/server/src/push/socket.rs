@@ -365,7 +365,7 @@ impl Socket {
 
     fn diff(&self, diff: Diff) -> String {
         if diff.renewed {
-            let position = presently::Position { seq: diff.seq, ..self.app.presently().position() };
+            let position = presently::Position { epoch: diff.epoch, seq: diff.seq };
             return self.snapshot(Snapshot { position, presences: diff.presences });
         }
         ServerFrame::Diff { seq: diff.seq, presences: self.bodies(diff.presences) }.text()

@@ -149,6 +149,7 @@ impl Events {
     }
 
     fn write_diff(&mut self, diff: Diff, text: &mut String) {
+        self.at.epoch = diff.epoch;
         if diff.renewed {
             self.at.seq = diff.seq;
             self.snapshot = Some(self.unsent(diff.presences));

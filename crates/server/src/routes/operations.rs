@@ -20,14 +20,23 @@ pub(crate) async fn healthz(State(app): State<App>) -> Response {
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
-        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`; a demo adds `\"demo\":true`"),
+        (status = 200, description = "It can: `{\"status\":\"ready\",\"store\":\"ok\"}`; a demo adds `\"demo\":true`, and one of several nodes `cluster`: `ok`, or why it is cut off from the others"),
         (status = 503, description = "It cannot; `detail` says why", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
     match app.ready().await {
-        Ok(()) if app.is_demo() => Ok(axum::Json(json!({"status": "ready", "store": "ok", "demo": true}))),
-        Ok(()) => Ok(axum::Json(json!({"status": "ready", "store": "ok"}))),
+        Ok(()) => {
+            let mut ready = json!({"status": "ready", "store": "ok"});
+            if app.is_demo() {
+                ready["demo"] = true.into();
+            }
+            if let Some(health) = app.presently().cluster_health() {
+                // A node that is cut off serves all the same: if it is the bus, there is no better one.
+                ready["cluster"] = health.map_or_else(|error| error.to_string(), |()| "ok".to_owned()).into();
+            }
+            Ok(axum::Json(ready))
+        }
         Err(error) => Err(Problem::unavailable("not_ready", format!("Not ready: {error}."), &error)),
     }
 }

@@ -1,0 +1,126 @@
+//! Out of the log. **Entries are followed in their order, each once, under the lock of its user's shard**; what follows from one is in the
+//! queue before the next one is looked at.
+
+use std::time::Duration;
+
+use presently_core::Now;
+use presently_core::cluster::{Act, Verdict};
+
+use super::copy;
+use super::frame::{self, Frame};
+use super::proposals::Proposal;
+use super::term::{End, Term};
+use crate::bus::BusError;
+use crate::queue::Logged;
+use crate::shard::SHARDS;
+use crate::shared::Outcome;
+
+/// Entries read at once.
+pub(super) const READ_MAX: usize = 4096;
+/// How long one read waits for an entry.
+pub(super) const READ_WAIT: Duration = Duration::from_secs(1);
+/// Entries followed between two yields to other tasks.
+const STEP: usize = 256;
+const RETRY_EVERY: Duration = Duration::from_millis(100);
+
+pub(super) async fn follow(term: &Term<'_>) -> End {
+    loop {
+        let after = term.followed.lock().seq;
+        let entries = match term.cluster.bus.read(term.epoch, after, READ_MAX, READ_WAIT).await {
+            Ok(entries) => entries,
+            // Whether this node is cut off is the keeper's to say.
+            Err(BusError::Unavailable(_)) => {
+                term.shared.clock.sleep(RETRY_EVERY).await;
+                continue;
+            }
+            Err(error) => return error.into(),
+        };
+        term.shared.metrics.followed(entries.len());
+        for (place, logged) in entries.iter().enumerate() {
+            if frame::founder(&logged.bytes).is_some_and(|founder| founder != term.node) {
+                return End::Lost;
+            } else if let Some(frame) = frame::decode(logged.seq, &logged.bytes) {
+                if let Some(end) = one(term, frame) {
+                    return end;
+                }
+            } else {
+                tracing::error!(seq = logged.seq, "an entry of the log makes no sense and is passed over");
+            }
+            term.followed.lock().seq = logged.seq;
+            if place % STEP == STEP - 1 {
+                term.shared.queue.followed(logged.seq);
+                tokio::task::yield_now().await;
+            }
+        }
+        if let Some(last) = entries.last() {
+            term.shared.queue.followed(last.seq);
+        }
+        copy::prepare(term).await;
+    }
+}
+
+/// Follows one entry.
+fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
+    let Frame { entry, veil } = frame;
+    let (own, verdict) = (entry.node == term.node, term.followed.lock().roll.admit(&entry));
+    let proposal = match verdict {
+        // A repetition, unless it is a tick; or the word of one who is no member, which is proposed again.
+        Verdict::Nothing if !matches!(entry.act, Act::Tick) => None,
+        Verdict::Lost { .. } => None,
+        _ if own => term.cluster.proposals.followed(&entry),
+        _ => None,
+    };
+    match verdict {
+        Verdict::User(user) => follow_user(term, user, &entry, veil, proposal),
+        Verdict::Joined(node) if node != term.node => {
+            term.cluster.stand(Some(&term.followed.lock().roll));
+            term.copies.ask(node);
+        }
+        Verdict::Lost { node, .. } if node == term.node => return Some(End::Lost),
+        Verdict::Lost { node, heir } => {
+            let heir = heir.unwrap_or(term.node);
+            (0..SHARDS).for_each(|place| term.shared.shards.at(place, |shard| shard.engine.lose(node, heir)));
+            term.cluster.stand(Some(&term.followed.lock().roll));
+        }
+        Verdict::Nothing if matches!(entry.act, Act::Joined) && !own => term.copies.ask(entry.node),
+        Verdict::Nothing if matches!(entry.act, Act::Tick) => term.cluster.stand(Some(&term.followed.lock().roll)),
+        Verdict::Joined(_) | Verdict::Nothing => {}
+    }
+    None
+}
+
+fn follow_user(
+    term: &Term<'_>,
+    user: &str,
+    entry: &presently_core::cluster::Entry,
+    veil: Option<crate::store::VeilRow>,
+    proposal: Option<Proposal>,
+) {
+    let shared = term.shared;
+    let from = Logged { user, seq: entry.seq, own: entry.node == term.node };
+    let finish = proposal.and_then(|proposal| {
+        shared.metrics.settled(shared.clock.now().tick - proposal.at);
+        proposal.finish
+    });
+    shared.shards.with(user, |shard| {
+        let now = Now { tick: shared.clock.now().tick, wall: entry.wall };
+        let before = shard.engine.presence(user);
+        let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
+        let decided = match &veil {
+            Some(shown) => Ok((Vec::new(), shared.draw(shard, shown))),
+            None => shared.counted(shard, |shard| shard.engine.follow(now, entry)).map(|effects| (effects, Vec::new())),
+        };
+        match (decided, finish) {
+            (Ok((effects, deeds)), Some(finish)) => {
+                let outcome = Outcome { now, effects, deeds, in_memory, since_known, log: Some(entry.seq) };
+                finish(shared, Ok((shard, outcome)));
+            }
+            (Ok((effects, deeds)), None) => {
+                shared.push_from(shard, now, effects, Some(from));
+                shared.push_deeds_from(shard, now, deeds, from);
+            }
+            (Err(rejected), Some(finish)) => finish(shared, Err(rejected.into())),
+            (Err(_), None) => {}
+        }
+    });
+}

@@ -1,0 +1,133 @@
+//! Entries as bytes. **Reading refuses what writing did not make**, on every node alike: what one passes over, all pass over.
+//!
+//! A frame is a byte that says what it is, and an entry of the core. A veil is in front of an entry that stands for its place
+//! among those of its user.
+
+use presently_core::Timestamp;
+use presently_core::cluster::{Act, Entry, Node};
+
+use super::proposals::Wish;
+use crate::UserId;
+use crate::store::VeilRow;
+
+const ACT: u8 = 0;
+const VEIL: u8 = 1;
+const VEIL_BYTES: usize = 25;
+/// What the bus puts in front of the name of a node that is gone.
+pub(super) const LOST: &[u8] = &[2];
+
+/// In front of the name of a node that founded the cluster anew, in a log in which others may have been complete.
+const FOUNDED: u8 = 3;
+
+/// The word of a node that found nobody left to give it a copy: whoever has another state than its own joins it.
+pub(super) fn founded(node: Node) -> Vec<u8> {
+    [&[FOUNDED][..], &node.0.to_be_bytes()].concat()
+}
+
+/// Who says so.
+pub(super) fn founder(bytes: &[u8]) -> Option<Node> {
+    let (&kind, node) = bytes.split_first()?;
+    (kind == FOUNDED).then_some(Node(u64::from_be_bytes(node.try_into().ok()?)))
+}
+
+/// What a frame says. The entry of a veil is one that changes nothing by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) entry: Entry,
+    pub(crate) veil: Option<VeilRow>,
+}
+
+pub(crate) fn encode(node: Node, count: u64, wall: Timestamp, wish: &Wish) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(96);
+    let act = match wish {
+        Wish::Act(act) => {
+            bytes.push(ACT);
+            act.clone()
+        }
+        Wish::Veil { shown } => {
+            bytes.push(VEIL);
+            put_veil(shown, &mut bytes);
+            carrier(shown.user.clone())
+        }
+    };
+    Entry { seq: 0, node, count, wall, act }.encode(&mut bytes);
+    bytes
+}
+
+/// `None` is garbage.
+pub(crate) fn decode(seq: u64, bytes: &[u8]) -> Option<Frame> {
+    let (&kind, rest) = bytes.split_first()?;
+    match kind {
+        ACT => Some(Frame { entry: Entry::decode(seq, rest).ok()?, veil: None }),
+        VEIL => {
+            let (veil, rest) = rest.split_first_chunk::<VEIL_BYTES>()?;
+            let entry = Entry::decode(seq, rest).ok()?;
+            let Act::Unbar { user } = &entry.act else { return None };
+            let veil = Some(veil_of(user, veil)?);
+            Some(Frame { veil, entry })
+        }
+        _ if bytes.starts_with(LOST) => {
+            let node = Node(u64::from_be_bytes(rest.try_into().ok()?));
+            // The last word of that node, which leaves nothing to anybody in particular.
+            let (count, wall, act) = (u64::MAX, Timestamp::default(), Act::Lost { node, heir: node });
+            Some(Frame { veil: None, entry: Entry { seq, node, count, wall, act } })
+        }
+        _ => None,
+    }
+}
+
+/// Admitted like any act on the user, and never followed.
+const fn carrier(user: UserId) -> Act {
+    Act::Unbar { user }
+}
+
+pub(super) fn put_veil(veil: &VeilRow, bytes: &mut Vec<u8>) {
+    let VeilRow { user: _, invisible, at, last_seen, since, since_holds } = *veil;
+    let flags = [invisible, last_seen.is_some(), since.is_some(), since_holds];
+    bytes.push(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u8::from(flag)));
+    for moment in [Some(at), last_seen, since] {
+        bytes.extend(moment.unwrap_or_default().0.to_le_bytes());
+    }
+}
+
+pub(super) fn veil_of(user: &UserId, bytes: &[u8; VEIL_BYTES]) -> Option<VeilRow> {
+    let (&flags, rest) = bytes.split_first()?;
+    let mut moments =
+        rest.chunks_exact(8).map(|chunk| chunk.try_into().map(|bytes| Timestamp(i64::from_le_bytes(bytes))));
+    let mut moment = || moments.next()?.ok();
+    let (at, last_seen, since) = (moment()?, moment()?, moment()?);
+    let flag = |place: u8| flags & 1 << place != 0;
+    (flags < 16).then(|| VeilRow {
+        user: user.clone(),
+        invisible: flag(0),
+        at,
+        last_seen: flag(1).then_some(last_seen),
+        since: flag(2).then_some(since),
+        since_holds: flag(3),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_veil_is_read_as_it_was_written_and_garbage_is_refused() {
+        let shown = VeilRow {
+            user: "alice".into(),
+            invisible: true,
+            at: Timestamp(-5),
+            last_seen: None,
+            since: Some(Timestamp(7)),
+            since_holds: true,
+        };
+        let bytes = encode(Node(3), 9, Timestamp(11), &Wish::Veil { shown: shown.clone() });
+        let frame = decode(4, &bytes).unwrap();
+        assert_eq!(frame.veil, Some(shown));
+        assert_eq!((frame.entry.seq, frame.entry.node, frame.entry.count), (4, Node(3), 9));
+        for length in 0..bytes.len() {
+            assert_eq!(decode(4, &bytes[..length]), None);
+        }
+        assert_eq!(decode(4, &[7]), None);
+    }
+}

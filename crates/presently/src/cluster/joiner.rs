@@ -1,0 +1,460 @@
+//! Becoming a member. **What is shown stays shown until the copy has taken in what only this node knew**, so nobody falls offline because a
+//! node comes back.
+//!
+//! 1. A lease and an incarnation from the bus; the first entry, which is also the request for a copy.
+//! 2. Nobody else is there: this node founds the cluster with what it has, or with what the store knows.
+//! 3. Otherwise another node's copy, as of that entry or a later one; what came after it is followed in the copy. Whoever could give one
+//!    joined before, or says later that it is complete; when none of them is left, this node founds the cluster anew and says so.
+//! 4. This node's own live sessions are claimed, and when the copy has followed that, it takes the engines' place.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use presently_core::cluster::{Act, Node, Verdict};
+use presently_core::{Effect, Engine, Now, SessionId, UserId};
+
+use super::copy::{self, Record};
+use super::frame::{self, Frame};
+use super::proposals::Wish;
+use super::roll::Roll;
+use super::term::{End, Followed, Term};
+use super::{Cluster, follower, keeper};
+use crate::bus::{self, BusError, Joined};
+use crate::queue::Logged;
+use crate::shard::SHARDS;
+use crate::shared::Shared;
+use crate::veil::{Veil, VeilCount, Veils};
+use crate::watch::{Epoch, Turn};
+
+/// How long one who joins waits for the next chunk of its copy before it asks again.
+const CHUNK_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Entries held back until the copy is there: with more of them, the copy is asked for again.
+const BUFFERED_MAX: usize = 1_000_000;
+/// Claims appended at once.
+const CLAIMS: usize = 1024;
+
+/// Joins; the node is a member when this returns, and proposals are taken.
+pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result<Term<'a>, End> {
+    let now = shared.clock.now();
+    // A number is never used again; the log's numbers and zero have a meaning of their own.
+    let drawn = || getrandom::u64().map_err(|error| End::CutOff(BusError::Refused(format!("no randomness: {error}"))));
+    let (node, new_epoch) = (Node(drawn()?.max(1)), drawn()?.max(1));
+    cluster.proposals.begin_again();
+    let joined = frame::encode(node, cluster.proposals.next_count(), now.wall, &Wish::Act(Act::Joined));
+    let before = cluster.unanswered.lock().replace(node);
+    let Joined { epoch, seq, peers } = cluster.bus.join(bus::Node(node.0), new_epoch, &joined).await?;
+    *cluster.unanswered.lock() = None;
+    if let Some(before) = before {
+        // Nobody is to wait for a node that does not know that it is one.
+        let _ = cluster.bus.leave(bus::Node(before.0), epoch, frame::LOST).await;
+    }
+    cluster.node.store(node.0, Ordering::Release);
+    cluster.epoch.store(epoch, Ordering::Release);
+    let term = Term {
+        shared,
+        cluster,
+        node,
+        epoch,
+        renewed: Mutex::new(now.tick),
+        followed: Mutex::new(Followed { seq, roll: Roll::default() }),
+        copies: copy::Copies::default(),
+    };
+    tokio::select! {
+        begun = begin(&term, peers) => begun?,
+        end = keeper::keep(&term) => return Err(end),
+    }
+    Ok(term)
+}
+
+async fn begin(term: &Term<'_>, peers: Vec<bus::Node>) -> Result<(), End> {
+    if peers.is_empty() {
+        found(term, Roll::founded(term.node, []));
+        return Ok(());
+    }
+    let Some(mut joining) = Joining::receive(term, peers).await? else { return Ok(()) };
+    joining.claim().await?;
+    joining.succeed();
+    Ok(())
+}
+
+/// Begins a cluster with what this node has.
+fn found(term: &Term<'_>, roll: Roll) {
+    restore(term.shared, term.cluster);
+    let engines = engines(term);
+    for (place, mut engine) in engines.into_iter().enumerate() {
+        term.shared.shards.at(place, |shard| {
+            let now = term.shared.clock.now();
+            shard.engine.visit_states(now, 0, usize::MAX, &mut |mut state| {
+                state.sessions.iter_mut().for_each(|session| session.owner = term.node);
+                engine.load(now, state);
+            });
+            // Whoever was silent here while nobody told the others may have been heard there: each has a full timeout.
+            shard.engine = engine;
+        });
+    }
+    term.followed.lock().roll = roll;
+    let journal = term.cluster.alone.lock().take();
+    // Nobody else needs to be told.
+    drop(journal);
+    start(term);
+}
+
+/// Begins it in a log in which others wait for a copy, or have another state.
+async fn found_anew(term: &Term<'_>, others: Vec<Node>) -> Result<(), End> {
+    append_frames(term, &[frame::founded(term.node)]).await?;
+    let waiting = others.clone();
+    found(term, Roll::founded(term.node, others));
+    waiting.into_iter().filter(|&node| node != term.node).for_each(|node| term.copies.ask(node));
+    Ok(())
+}
+
+/// From here on the log is followed.
+fn start(term: &Term<'_>) {
+    let followed = term.followed.lock();
+    let turn = Turn { epoch: Epoch(term.epoch), log: Some(followed.seq) };
+    term.shared.queue.turn(turn, term.shared.clock.now().tick);
+    term.cluster.stand(Some(&followed.roll));
+    term.cluster.proposals.open();
+    // Says that this node is complete.
+    term.cluster.propose(term.shared, Act::Tick);
+}
+
+/// Takes up what the store knew at the start, if that was not done.
+pub(super) fn restore(shared: &Shared, cluster: &Cluster) {
+    if let Some(restored) = cluster.restored.lock().take() {
+        shared.restore(restored);
+    }
+}
+
+async fn append(term: &Term<'_>, acts: &[Act]) -> Result<u64, End> {
+    let wall = term.shared.clock.now().wall;
+    let mut count = 0;
+    let mut frames = Vec::with_capacity(acts.len());
+    for act in acts {
+        count = term.cluster.proposals.next_count();
+        frames.push(frame::encode(term.node, count, wall, &Wish::Act(act.clone())));
+    }
+    append_frames(term, &frames).await?;
+    Ok(count)
+}
+
+async fn append_frames(term: &Term<'_>, frames: &[Vec<u8>]) -> Result<(), End> {
+    loop {
+        match term.cluster.bus.append(term.me(), term.epoch, frames).await {
+            Ok(_) => return Ok(()),
+            // The keeper says when it is too late.
+            Err(BusError::Unavailable(_)) => term.shared.clock.sleep(LOOK_EVERY).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A copy that takes in what comes.
+struct Joining<'a> {
+    term: &'a Term<'a>,
+    engines: Vec<Engine>,
+    veils: Vec<Veils>,
+    roll: Roll,
+    seq: u64,
+    /// The last count of this node that was followed.
+    own: u64,
+    /// This node knew nothing before.
+    fresh: bool,
+    /// What this node is to keep of its claims, with their places in the log.
+    kept: Vec<(u64, Effect)>,
+}
+
+impl<'a> Joining<'a> {
+    /// Waits for the copy; `None` when nobody is left to give one, and this node has founded the cluster anew.
+    async fn receive(term: &'a Term<'a>, peers: Vec<bus::Node>) -> Result<Option<Self>, End> {
+        let mut joining = Self {
+            term,
+            engines: engines(term),
+            veils: (0..SHARDS).map(|_| Veils::default()).collect(),
+            roll: Roll::default(),
+            seq: 0,
+            own: 0,
+            fresh: false,
+            kept: Vec::new(),
+        };
+        let read = Mutex::new(Read {
+            frames: Vec::new(),
+            to: term.followed.lock().seq,
+            givers: peers.into_iter().map(|peer| Node(peer.0)).collect(),
+            waiting: vec![term.node],
+        });
+        // A chunk that is on its way when the call is dropped is lost; a read is not.
+        let complete = tokio::select! {
+            complete = joining.take_chunks(&read) => complete?,
+            end = read_on(term, &read) => return Err(end),
+        };
+        let Read { frames, to, waiting, .. } = read.into_inner();
+        if !complete {
+            // Whoever knew more is gone.
+            term.followed.lock().seq = to;
+            found_anew(term, waiting).await?;
+            return Ok(None);
+        }
+        for frame in frames {
+            joining.follow(&frame);
+        }
+        Ok(Some(joining))
+    }
+
+    /// Takes all chunks; false when nobody is left who could give them.
+    async fn take_chunks(&mut self, read: &Mutex<Read>) -> Result<bool, End> {
+        let (term, shared) = (self.term, self.term.shared);
+        let (mut next, mut newest) = (0, shared.clock.now().tick);
+        loop {
+            let chunk = term.cluster.bus.take_chunk(term.me(), LOOK_EVERY).await?;
+            let now = shared.clock.now();
+            let Some(chunk) = chunk else {
+                if read.lock().givers.is_empty() {
+                    return Ok(false);
+                }
+                if now.tick - newest >= CHUNK_WITHIN {
+                    tracing::warn!("no copy came; it is asked for again");
+                    newest = now.tick;
+                    append(term, &[Act::Joined]).await?;
+                }
+                continue;
+            };
+            let number = copy::number(&chunk).ok_or(End::Lost)?;
+            if number == 0 && next != 0 {
+                // Another copy, because this one was asked for twice or its giver is gone.
+                self.engines = engines(term);
+                self.veils = (0..SHARDS).map(|_| Veils::default()).collect();
+                next = 0;
+            }
+            if number != next {
+                // One before it is lost: the copy is asked for again when nothing more comes.
+                continue;
+            }
+            let last = copy::read(&chunk, |record| self.load(now, record)).ok_or(End::Lost)?;
+            (next, newest) = (next + 1, now.tick);
+            if last {
+                return Ok(true);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn load(&mut self, now: Now, record: Record) {
+        match record {
+            Record::Place(seq) => self.seq = seq,
+            Record::Roll(roll) => self.roll = roll,
+            Record::User(place, state) => self.engines[place].load(now, state),
+            Record::Veil(place, veil) => drop(self.veils[place].insert(veil.user.clone(), Veil::from(&veil))),
+        }
+    }
+
+    fn follow(&mut self, Frame { entry, veil }: &Frame) {
+        if entry.seq <= self.seq {
+            return;
+        }
+        self.seq = entry.seq;
+        if entry.node == self.term.node {
+            self.own = self.own.max(entry.count);
+        }
+        match self.roll.admit(entry) {
+            Verdict::User(user) => {
+                let place = self.term.shared.shards.place(user);
+                let (engine, veils) = (&mut self.engines[place], &mut self.veils[place]);
+                let now = Now { tick: self.term.shared.clock.now().tick, wall: entry.wall };
+                let effects = match veil {
+                    Some(shown) => {
+                        crate::privacy::draw(engine, veils, shown);
+                        return;
+                    }
+                    // What is refused is refused everywhere.
+                    None => engine.follow(now, entry).unwrap_or_default(),
+                };
+                if entry.node == self.term.node {
+                    let told = |effect: &Effect| matches!(effect, Effect::Announce(_));
+                    let kept = effects.iter().filter(|effect| !told(effect)).cloned();
+                    self.kept.extend(kept.map(|effect| (entry.seq, effect)));
+                }
+                if !veils.is_empty() {
+                    crate::veil::deeds(veils, &VeilCount::default(), effects);
+                }
+            }
+            Verdict::Lost { node, heir } => {
+                let heir = heir.unwrap_or(self.term.node);
+                self.engines.iter_mut().for_each(|engine| engine.lose(node, heir));
+            }
+            Verdict::Joined(_) | Verdict::Nothing => {}
+        }
+    }
+
+    /// Claims what only this node knows, and follows until the copy has it. Most of it while this node still decides alone; then,
+    /// while what is asked for waits, what came up in the meantime.
+    async fn claim(&mut self) -> Result<(), End> {
+        let cluster = self.term.cluster;
+        self.fresh = cluster.restored.lock().is_some();
+        let mut claimed = HashSet::default();
+        if !self.fresh {
+            self.claim_but(&mut claimed).await?;
+        }
+        cluster.proposals.open();
+        self.claim_but(&mut claimed).await?;
+        // When that took too long this node went on alone, and the copy does not know of it.
+        if cluster.proposals.is_open() { Ok(()) } else { Err(End::Lost) }
+    }
+
+    /// Claims all sessions but those that were claimed before.
+    async fn claim_but(&mut self, claimed: &mut HashSet<(UserId, SessionId), RandomState>) -> Result<(), End> {
+        let (term, shared) = (self.term, self.term.shared);
+        let mut claims = Vec::new();
+        let remaining = shared.config.policy.inactivity_timeout();
+        // Who was silent here while this node was cut off may have been heard elsewhere: each has a full timeout.
+        let mut claim = |mut act| {
+            if let Act::Claim { user, session, remaining: rest, .. } = &mut act {
+                *rest = remaining;
+                if claimed.insert((user.clone(), session.clone())) {
+                    claims.push(act);
+                }
+            }
+        };
+        if !self.fresh {
+            for place in 0..SHARDS {
+                shared.shards.at(place, |shard| shard.engine.claims(shared.clock.now(), &mut claim));
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut last = 0;
+        for claims in claims.chunks(CLAIMS) {
+            last = append(term, claims).await?;
+        }
+        loop {
+            let entries = term.cluster.bus.read(term.epoch, self.seq, follower::READ_MAX, LOOK_EVERY).await?;
+            let full = entries.len() >= follower::READ_MAX;
+            for logged in &entries {
+                if frame::founder(&logged.bytes).is_some() {
+                    return Err(End::Lost);
+                }
+                match frame::decode(logged.seq, &logged.bytes) {
+                    Some(frame) => self.follow(&frame),
+                    None => self.seq = logged.seq,
+                }
+            }
+            if !self.roll.is_live(term.node) {
+                return Err(End::Lost);
+            }
+            if self.own >= last && !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The copy takes the engines' place; what differs is told.
+    fn succeed(self) {
+        let (term, shared) = (self.term, self.term.shared);
+        // The others know better what the store knew.
+        drop(term.cluster.restored.lock().take());
+        for (place, (engine, veils)) in self.engines.into_iter().zip(self.veils).enumerate() {
+            shared.shards.at(place, |shard| {
+                let now = shared.clock.now();
+                let effects = shared.counted(shard, |shard| {
+                    let old = std::mem::replace(&mut shard.engine, engine);
+                    shard.engine.succeed(now, old)
+                });
+                shared.veils.moved(shard.veils.len(), veils.len());
+                shard.veils = veils;
+                // To one who comes for the first time nothing has changed: nobody has asked it yet.
+                for effect in effects.into_iter().filter(|_| !self.fresh) {
+                    let user = user_of(&effect);
+                    // The others have kept what is told when they decided it; that a session of this node's own ended, they cannot know.
+                    let own = matches!(effect, Effect::ForgetSession(_));
+                    let from = Logged { user: &user, seq: self.seq, own };
+                    shared.push_from(shard, now, vec![effect], Some(from));
+                }
+            });
+        }
+        for (seq, effect) in self.kept {
+            let user = user_of(&effect);
+            shared.shards.with(&user, |shard| {
+                let from = Logged { user: &user, seq, own: true };
+                shared.push_from(shard, shared.clock.now(), vec![effect], Some(from));
+            });
+        }
+        *term.followed.lock() = Followed { seq: self.seq, roll: self.roll };
+        let journal = term.cluster.alone.lock().take();
+        term.cluster.proposals.put_first(journal, shared.clock.now());
+        start(term);
+    }
+}
+
+fn engines(term: &Term<'_>) -> Vec<Engine> {
+    let mut engines: Vec<Engine> = term.shared.shards.empty_engines().collect();
+    engines.iter_mut().for_each(|engine| engine.set_me(term.node));
+    engines
+}
+
+/// What was read of the log while the copy is on its way.
+struct Read {
+    frames: Vec<Frame>,
+    to: u64,
+    /// Who may have the state of all: whoever was there before, or says so.
+    givers: Vec<Node>,
+    /// Who joined since.
+    waiting: Vec<Node>,
+}
+
+/// Holds back what comes.
+async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
+    loop {
+        let after = read.lock().to;
+        let entries = match term.cluster.bus.read(term.epoch, after, follower::READ_MAX, follower::READ_WAIT).await {
+            Ok(entries) => entries,
+            Err(BusError::Unavailable(_)) => {
+                term.shared.clock.sleep(LOOK_EVERY).await;
+                continue;
+            }
+            Err(error) => return error.into(),
+        };
+        let mut read = read.lock();
+        for logged in entries {
+            read.to = logged.seq;
+            if let Some(founder) = frame::founder(&logged.bytes) {
+                read.givers = vec![founder];
+            }
+            let Some(frame) = frame::decode(logged.seq, &logged.bytes) else { continue };
+            match frame.entry.act {
+                Act::Lost { node, .. } => {
+                    read.givers.retain(|&other| other != node);
+                    read.waiting.retain(|&other| other != node);
+                }
+                Act::Joined
+                    if !read.waiting.contains(&frame.entry.node) && !read.givers.contains(&frame.entry.node) =>
+                {
+                    read.waiting.push(frame.entry.node);
+                }
+                Act::Tick if read.waiting.contains(&frame.entry.node) && !read.givers.contains(&frame.entry.node) => {
+                    read.givers.push(frame.entry.node);
+                }
+                _ => {}
+            }
+            read.frames.push(frame);
+        }
+        if read.frames.len() > BUFFERED_MAX || !read.waiting.contains(&term.node) {
+            return End::Lost;
+        }
+    }
+}
+
+/// Whom an effect is about; nobody, for an end of a session.
+fn user_of(effect: &Effect) -> UserId {
+    match effect {
+        Effect::Announce(transition) => transition.user.clone(),
+        Effect::SavePresence(row) => row.user.clone(),
+        Effect::SaveSession(row) => row.user.clone(),
+        Effect::SaveOverride(row) => row.user.clone(),
+        Effect::SaveHeld(row) => row.user.clone(),
+        Effect::ForgetOverride(user, _) | Effect::ForgetHeld(user) | Effect::Erase(user) => user.clone(),
+        Effect::ForgetSession(_) => UserId::default(),
+    }
+}
