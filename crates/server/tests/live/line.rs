@@ -145,7 +145,7 @@ impl Stream {
 
 /// A client without surprises.
 pub(crate) fn client() -> reqwest::Client {
-    crate::harness::client().no_proxy().build().unwrap()
+    crate::harness::wire::client().no_proxy().build().unwrap()
 }
 
 // ---- WebSockets ---------------------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 
 mod ask;
 mod events;
-#[path = "../http/harness.rs"]
-#[expect(dead_code, reason = "shared with the tests of HTTP, which use all of it")]
+#[path = "../http/harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "shared with the tests of HTTP, which use all of it")]
 mod harness;
 mod limits;
 mod line;
