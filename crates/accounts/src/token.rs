@@ -33,6 +33,12 @@ impl SecretKey {
         let bytes = bytes.into();
         if bytes.len() < SECRET_MIN { Err(SecretTooShort) } else { Ok(Self(bytes)) }
     }
+
+    /// Its bytes, for other keys to be derived from.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for SecretKey {

@@ -193,6 +193,12 @@ impl Presently {
         self.shared().cluster.as_ref().map(Cluster::health)
     }
 
+    /// How many nodes take part, this one included; 0 while it is cut off, and where there is [no other](Self::open).
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.shared().cluster.as_ref().filter(|cluster| cluster.is_member()).map_or(0, Cluster::members)
+    }
+
     /// Compares the store's view with the engine's and mends it; returns the number of differences. Done once a minute in the background.
     ///
     /// # Errors

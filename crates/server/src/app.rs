@@ -7,16 +7,19 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use presently::clock::Clock;
-use presently::{Now, Presently, store::StoreError};
+use presently::{Now, Presently, Reason, Told, Transitions};
 use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
+use presently_sql::postgres::Node;
 use tokio::task::JoinHandle;
 
 use crate::database::{Database, DatabaseUrl};
 use crate::folder::Folder;
 use crate::metrics::Metrics;
 use crate::panel::figures::{Figures, SAMPLE_EVERY, TALLY_EVERY};
+use crate::push::crowd::Crowd;
+use crate::push::tickets::Tickets;
 use crate::push::{NOTICE_EVERY, Push};
-use crate::settings::{BadSettings, Settings};
+use crate::settings::{BadSettings, Cluster, Settings};
 use crate::{docs_page, routes};
 
 /// How often accounts are checked for changes that other processes made (the contract allows a second).
@@ -67,6 +70,7 @@ impl App {
     /// One sentence that says what to do.
     pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let url = DatabaseUrl::parse(&settings.database_url)?;
+        let bus = settings.cluster.as_ref().map(Cluster::bus).transpose()?;
         // A key that does not do is refused before anything is made.
         let secret_key = |text: String| {
             SecretKey::new(text).map_err(|error| StartError::from(BadSettings(format!("secret_key: {error}"))))
@@ -74,11 +78,16 @@ impl App {
         let given = settings.secret_key.clone().map(secret_key).transpose()?;
         let folder = url.lock().map_err(StartError::Failed)?;
         let metrics = Metrics::install();
-        let database = url.open().await.map_err(StartError::Failed)?;
+        let node = settings.cluster.as_ref().and_then(|cluster| Node::new(&cluster.node_name)).unwrap_or_default();
+        let database = url.open_as(node).await.map_err(StartError::Failed)?;
         database.hold().await.map_err(StartError::Failed)?;
         let secret = match given {
             Some(secret) => secret,
             None => secret_key(database.secret_key(folder.as_ref()).await.map_err(StartError::Failed)?)?,
+        };
+        let tickets = match &database {
+            Database::Postgres(stores) if bus.is_some() => Tickets::shared(stores.clone(), secret.bytes()),
+            _ => Tickets::here(),
         };
         let accounts = Accounts::new(
             database.accounts(),
@@ -90,11 +99,18 @@ impl App {
         );
         let failed = |error: &dyn std::fmt::Display| StartError::Failed(format!("cannot read the database: {error}"));
         accounts.follow_changes().await.map_err(|error| failed(&error))?;
-        let presently = Presently::open(settings.presence()?, database.presence(), Arc::clone(&clock))
-            .await
-            .map_err(|error| failed(&error))?;
+        let (config, store) = (settings.presence()?, database.presence());
+        let presently = match bus {
+            None => Presently::open(config, store, Arc::clone(&clock)).await,
+            Some(bus) => Presently::open_in(config, store, Arc::clone(&clock), Arc::new(bus)).await,
+        };
+        let presently = presently.map_err(|error| failed(&error))?;
         for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
-            presently.bar(&account.to_string()).await.map_err(|error| failed(&error))?;
+            let user = account.to_string();
+            // Another node may have said so already.
+            if !presently.explain(&user).is_some_and(|explained| explained.barred) {
+                presently.bar(&user).await.map_err(|error| failed(&error))?;
+            }
         }
         let mut openapi = routes::openapi();
         if settings.demo {
@@ -103,7 +119,7 @@ impl App {
         let app = Self(Arc::new(Inner {
             docs: docs_page::render(&openapi).into(),
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
-            push: Push::new(settings.connections_max, settings.streams_per_user_max),
+            push: Push::new(tickets, settings.connections_max, settings.streams_per_user_max),
             figures: Figures::default(),
             started: clock.now(),
             settings,
@@ -120,6 +136,7 @@ impl App {
         let tasks = vec![
             tokio::spawn(follow(Arc::downgrade(&app.0))),
             tokio::spawn(notice(Arc::downgrade(&app.0))),
+            tokio::spawn(note_forced_out(app.presently().subscribe(), Arc::clone(&app.push().crowd))),
             tokio::spawn(tidy(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
             tokio::spawn(fold_metrics(Arc::downgrade(&app.0))),
             tokio::spawn(sample(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
@@ -194,10 +211,17 @@ impl App {
         self.0.acts.lock().await
     }
 
-    /// Whether the store answers and can be written to.
-    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
-        self.0.database.probe().await?;
-        self.0.presently.health()
+    /// Whether the store answers and can be written to, and the other nodes are in reach where there may be others.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        self.0.database.probe().await.map_err(|error| error.to_string())?;
+        self.0.presently.health().map_err(|error| error.to_string())?;
+        match self.0.presently.cluster_health() {
+            Some(Err(error)) => Err(format!("this node is cut off from the others and decides alone: {error}")),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// Keeps everything and stops; the listener must be closed before.
@@ -242,10 +266,22 @@ async fn notice(app: std::sync::Weak<Inner>) {
     }
 }
 
+/// Whom an administrator signed out, at whichever node, is told so by the sockets here.
+async fn note_forced_out(mut told: Transitions, crowd: Arc<Crowd>) {
+    while let Some(told) = told.next().await {
+        if let Told::Transition(transition) = told
+            && transition.reason == Reason::ForcedLogout
+        {
+            crowd.force_out(&transition.user);
+        }
+    }
+}
+
 async fn tidy(app: std::sync::Weak<Inner>, clock: Arc<dyn Clock>) {
     loop {
         clock.sleep(TIDY_EVERY).await;
         let Some(app) = app.upgrade().map(App) else { return };
+        app.push().tickets.tidy(app.clock().now()).await;
         if let Err(error) = app.accounts().tidy(app.now()).await {
             tracing::warn!(%error, "expired sessions were not dropped; trying again in a minute");
         }

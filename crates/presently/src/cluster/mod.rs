@@ -117,6 +117,11 @@ impl Cluster {
         self.member.store(roll.is_some(), Ordering::Release);
     }
 
+    /// This node and the others.
+    pub(crate) fn members(&self) -> usize {
+        self.others.load(Ordering::Acquire) + 1
+    }
+
     /// Whether others go on when this node leaves.
     pub(crate) fn has_heir(&self) -> bool {
         self.others.load(Ordering::Acquire) > 0

@@ -16,6 +16,7 @@ mod page;
 mod pool;
 mod presence;
 mod text;
+mod tickets;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
