@@ -25,10 +25,9 @@ use futures_util::future::BoxFuture;
 use presently::store::StoreError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, Row as _};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::probe::Probe;
 pub use copy::{CopyError, Progress};
 pub(crate) use failure::failure_of;
 pub use node::Node;
@@ -52,7 +51,7 @@ struct Shared {
     /// This process among those that write batches, and the number of its newest batch.
     writer: String,
     batch: AtomicI64,
-    probed: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    probe: Probe,
 }
 
 impl PostgresStores {
@@ -70,7 +69,7 @@ impl PostgresStores {
             node: options.node,
             writer: writer_name(),
             batch: AtomicI64::new(0),
-            probed: Mutex::default(),
+            probe: Probe::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
