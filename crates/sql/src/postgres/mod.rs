@@ -92,6 +92,17 @@ impl PostgresStores {
         found.ok_or_else(|| StoreError::Damaged("a secret vanished".to_owned()))
     }
 
+    /// What they know by this name from now on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn replace_secret(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        const SQL: &str =
+            "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.shared.pool.execute(sqlx::query(SQL).bind(name).bind(value)).await?;
+        Ok(())
+    }
+
     /// Closes the connections. Every later call is refused as unavailable.
     pub async fn close(&self) {
         self.shared.pool.close().await;
