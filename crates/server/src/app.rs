@@ -7,18 +7,23 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use presently::clock::Clock;
-use presently::{Now, Presently, store::StoreError};
-use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
+use presently::{Now, Presently, Reason, Told, Transitions};
+use presently_accounts::{AccountId, Accounts, SecretKey, Settings as AccountSettings};
+use presently_sql::PostgresStores;
+use presently_sql::postgres::Node;
 use tokio::task::JoinHandle;
 
 use crate::database::{Database, DatabaseUrl};
 use crate::folder::Folder;
 use crate::metrics::Metrics;
 use crate::panel::figures::{Figures, SAMPLE_EVERY, TALLY_EVERY};
+use crate::push::tickets::Tickets;
 use crate::push::{NOTICE_EVERY, Push};
-use crate::settings::{BadSettings, Settings};
+use crate::settings::{BadSettings, Cluster, Settings};
 use crate::{docs_page, routes};
 
+/// The name of what tells one secret key from another, among the secrets in a database.
+const SECRET_MARK: &str = "secret-key-mark";
 /// How often accounts are checked for changes that other processes made (the contract allows a second).
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often the figures that histograms gathered are folded.
@@ -67,6 +72,7 @@ impl App {
     /// One sentence that says what to do.
     pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let url = DatabaseUrl::parse(&settings.database_url)?;
+        let bus = settings.cluster.as_ref().map(Cluster::bus).transpose()?;
         // A key that does not do is refused before anything is made.
         let secret_key = |text: String| {
             SecretKey::new(text).map_err(|error| StartError::from(BadSettings(format!("secret_key: {error}"))))
@@ -74,27 +80,47 @@ impl App {
         let given = settings.secret_key.clone().map(secret_key).transpose()?;
         let folder = url.lock().map_err(StartError::Failed)?;
         let metrics = Metrics::install();
-        let database = url.open().await.map_err(StartError::Failed)?;
+        let node = settings.cluster.as_ref().and_then(|cluster| Node::new(&cluster.node_name)).unwrap_or_default();
+        let database = url.open_as(node).await.map_err(StartError::Failed)?;
         database.hold().await.map_err(StartError::Failed)?;
         let secret = match given {
             Some(secret) => secret,
             None => secret_key(database.secret_key(folder.as_ref()).await.map_err(StartError::Failed)?)?,
         };
+        let tickets = match &database {
+            Database::Postgres(stores) if bus.is_some() => Tickets::shared(stores.clone(), secret.bytes()),
+            _ => Tickets::here(),
+        };
         let accounts = Accounts::new(
             database.accounts(),
             AccountSettings {
-                secret,
+                secret: secret.clone(),
                 access_lifetime: settings.access_token_lifetime,
                 refresh_lifetime: settings.refresh_token_lifetime,
             },
         );
         let failed = |error: &dyn std::fmt::Display| StartError::Failed(format!("cannot read the database: {error}"));
         accounts.follow_changes().await.map_err(|error| failed(&error))?;
-        let presently = Presently::open(settings.presence()?, database.presence(), Arc::clone(&clock))
-            .await
-            .map_err(|error| failed(&error))?;
+        let (config, store) = (settings.presence()?, database.presence());
+        let presently = match bus {
+            None => Presently::open(config, store, Arc::clone(&clock)).await,
+            Some(bus) => Presently::open_in(config, store, Arc::clone(&clock), Arc::new(bus)).await,
+        };
+        let presently = presently.map_err(|error| failed(&error))?;
+        if let Database::Postgres(stores) = &database
+            && settings.cluster.is_some()
+            && let Err(refusal) = agree_on_secret(stores, &secret, &presently).await
+        {
+            // The others shall not wait for the end of its lease.
+            let _ = presently.shutdown().await;
+            return Err(refusal);
+        }
         for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
-            presently.bar(&account.to_string()).await.map_err(|error| failed(&error))?;
+            let user = account.to_string();
+            // Another node may have said so already.
+            if !presently.explain(&user).is_some_and(|explained| explained.barred) {
+                presently.bar(&user).await.map_err(|error| failed(&error))?;
+            }
         }
         let mut openapi = routes::openapi();
         if settings.demo {
@@ -103,7 +129,7 @@ impl App {
         let app = Self(Arc::new(Inner {
             docs: docs_page::render(&openapi).into(),
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
-            push: Push::new(settings.connections_max, settings.streams_per_user_max),
+            push: Push::new(tickets, settings.connections_max, settings.streams_per_user_max),
             figures: Figures::default(),
             started: clock.now(),
             settings,
@@ -125,7 +151,11 @@ impl App {
             tokio::spawn(sample(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
             tokio::spawn(tally(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
         ];
-        *app.0.tasks.lock() = tasks;
+        app.0.tasks.lock().extend(tasks);
+        if app.0.settings.cluster.is_some() {
+            let hearing = hear_of_departures(app.presently().subscribe(), Arc::downgrade(&app.0));
+            app.0.tasks.lock().push(tokio::spawn(hearing));
+        }
         Ok(app)
     }
 
@@ -194,10 +224,17 @@ impl App {
         self.0.acts.lock().await
     }
 
-    /// Whether the store answers and can be written to.
-    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
-        self.0.database.probe().await?;
-        self.0.presently.health()
+    /// Whether the store answers and can be written to, and the other nodes are in reach where there may be others.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        self.0.database.probe().await.map_err(|error| error.to_string())?;
+        self.0.presently.health().map_err(|error| error.to_string())?;
+        match self.0.presently.cluster_health() {
+            Some(Err(error)) => Err(format!("this node is cut off from the others and decides alone: {error}")),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// Keeps everything and stops; the listener must be closed before.
@@ -210,6 +247,25 @@ impl App {
         }
         self.0.database.close().await;
     }
+}
+
+/// Refuses a secret that is not the one of the nodes that run: each would refuse the tokens of the others.
+async fn agree_on_secret(stores: &PostgresStores, secret: &SecretKey, presently: &Presently) -> Result<(), StartError> {
+    let failed = |error| StartError::Failed(format!("cannot read the database: {error}"));
+    let mark = secret.mark();
+    let theirs = stores.secret(SECRET_MARK, &mark).await.map_err(failed)?;
+    if theirs == mark {
+        return Ok(());
+    }
+    if presently.members() > 1 {
+        return Err(StartError::Failed(
+            "secret_key is another one than that of the nodes that run, which would refuse each other's tokens; \
+             give all of them the same, or none"
+                .to_owned(),
+        ));
+    }
+    // Nobody is there who has the old one.
+    stores.replace_secret(SECRET_MARK, &mark).await.map_err(failed)
 }
 
 /// Follows what other processes do to accounts (`presently user …`), so that it holds here too.
@@ -242,10 +298,29 @@ async fn notice(app: std::sync::Weak<Inner>) {
     }
 }
 
+/// Hears at once of those who were signed out at another node: the accounts' own way there takes a moment in which a heartbeat
+/// here would bring them back. Sockets here say that it was an administrator, when it was.
+async fn hear_of_departures(mut told: Transitions, app: std::sync::Weak<Inner>) {
+    while let Some(told) = told.next().await {
+        let Told::Transition(transition) = told else { continue };
+        if !matches!(transition.reason, Reason::Logout | Reason::ForcedLogout | Reason::Barred) {
+            continue;
+        }
+        let Some(app) = app.upgrade() else { return };
+        if transition.reason == Reason::ForcedLogout {
+            app.push.crowd.force_out(&transition.user);
+        }
+        if let Ok(account) = transition.user.parse() {
+            app.accounts.doubt(AccountId(account));
+        }
+    }
+}
+
 async fn tidy(app: std::sync::Weak<Inner>, clock: Arc<dyn Clock>) {
     loop {
         clock.sleep(TIDY_EVERY).await;
         let Some(app) = app.upgrade().map(App) else { return };
+        app.push().tickets.tidy(app.clock().now()).await;
         if let Err(error) = app.accounts().tidy(app.now()).await {
             tracing::warn!(%error, "expired sessions were not dropped; trying again in a minute");
         }

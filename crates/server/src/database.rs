@@ -48,17 +48,24 @@ impl DatabaseUrl {
         }
     }
 
-    /// Opens it.
+    /// Opens it, for commands and for a server alone.
     pub(crate) async fn open(&self) -> Result<Database, String> {
+        self.open_as(postgres::Node::default()).await
+    }
+
+    /// Opens it for the node of this name.
+    pub(crate) async fn open_as(&self, node: postgres::Node) -> Result<Database, String> {
         match self {
             Self::Sqlite(path) => SqliteStores::open(path, presently_sql::OpenOptions::default())
                 .await
                 .map(Database::Sqlite)
                 .map_err(|error| error.to_string()),
-            Self::Postgres { url, .. } => PostgresStores::open(url, postgres::OpenOptions::default())
-                .await
-                .map(Database::Postgres)
-                .map_err(|error| error.to_string()),
+            Self::Postgres { url, .. } => {
+                PostgresStores::open(url, postgres::OpenOptions { node, ..Default::default() })
+                    .await
+                    .map(Database::Postgres)
+                    .map_err(|error| error.to_string())
+            }
         }
     }
 }

@@ -66,17 +66,18 @@ pub(crate) fn is_upgrade(method: &Method, path: &str, headers: &HeaderMap) -> bo
 }
 
 /// The ticket in an address, where one is taken, becomes the header it stands for.
-fn redeem_ticket(app: &App, request: &mut Request) {
+async fn redeem_ticket(app: &App, request: &mut Request) -> Result<(), Problem> {
     if !matches!(request.uri().path(), EVENTS | SOCKET) || request.headers().contains_key(AUTHORIZATION) {
-        return;
+        return Ok(());
     }
-    let Ok(params) = Params::of(request.uri()) else { return };
-    let Some(ticket) = params.text("ticket") else { return };
-    let credential = app.push().tickets.redeem(ticket, app.clock().now().tick);
+    let Ok(params) = Params::of(request.uri()) else { return Ok(()) };
+    let Some(ticket) = params.text("ticket") else { return Ok(()) };
+    let credential = app.push().tickets.redeem(ticket, app.clock().now()).await?;
     let value = format!("Bearer {}", credential.as_deref().unwrap_or("used-or-expired-ticket"));
     if let Ok(value) = HeaderValue::try_from(value) {
         request.headers_mut().insert(AUTHORIZATION, value);
     }
+    Ok(())
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -173,7 +174,9 @@ pub(crate) async fn heard(
 
 /// Before every route: finds out who calls, and takes the request as evidence.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    redeem_ticket(&app, &mut request);
+    if let Err(problem) = redeem_ticket(&app, &mut request).await {
+        return problem.into_response();
+    }
     cookie::redeem(&mut request);
     let mut identity = identify(&app, request.headers()).await;
     if let Identity::Known(caller) = &identity

@@ -28,5 +28,5 @@ pub use cli::run;
 pub use problem::Problem;
 pub use serve::serve;
 pub use settings::{
-    BadSettings, CorsOrigins, DatabaseFlags, Flags, LogFormat, Registration, Settings, VisibleTo, sqlite_path,
+    BadSettings, Cluster, CorsOrigins, DatabaseFlags, Flags, LogFormat, Registration, Settings, VisibleTo, sqlite_path,
 };

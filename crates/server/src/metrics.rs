@@ -16,6 +16,9 @@ const DURATIONS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
 /// Rows.
 const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0];
 
+/// Bytes.
+const BYTES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
 /// The recorder of this process, and the handles that requests use.
 pub(crate) struct Metrics {
     recorder: PrometheusHandle,
@@ -34,6 +37,8 @@ impl Metrics {
                 ("presently_sweep_seconds", DURATIONS),
                 ("presently_flush_rows", ROWS),
                 ("presently_http_request_seconds", DURATIONS),
+                ("presently_cluster_decision_seconds", DURATIONS),
+                ("presently_cluster_copy_bytes", BYTES),
             ]
             .into_iter()
             .try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
@@ -73,6 +78,10 @@ impl Metrics {
         gauge!("presently_pending_effects").set(stats.pending as f64);
         counter!("presently_evidence_total").absolute(stats.evidence);
         gauge!("presently_store_healthy").set(if presently.health().is_ok() { 1.0 } else { 0.0 });
+        if let Some(health) = presently.cluster_health() {
+            gauge!("presently_cluster_connected").set(if health.is_ok() { 1.0 } else { 0.0 });
+            gauge!("presently_cluster_members").set(presently.members() as f64);
+        }
         gauge!("presently_streams").set(streams as f64);
         gauge!("presently_resident_bytes").set(resident_bytes() as f64);
         self.recorder.render()
@@ -94,6 +103,14 @@ fn describe() {
     describe_gauge!("presently_sessions", "Live sessions.");
     describe_gauge!("presently_pending_effects", "Decisions that the store has not kept yet.");
     describe_gauge!("presently_store_healthy", "1 while the store takes what is decided.");
+    describe_gauge!(
+        "presently_cluster_connected",
+        "1 while this node hears the others; 0 while it is cut off and decides alone."
+    );
+    describe_gauge!(
+        "presently_cluster_members",
+        "Nodes that take part, this one included, as this one knows; 0 while it is cut off."
+    );
     describe_gauge!("presently_streams", "Open event streams and WebSockets.");
     describe_gauge!("presently_resident_bytes", "Resident memory of the process.");
     describe_counter!("presently_evidence_total", "Evidence of life taken.");

@@ -12,7 +12,10 @@ use ipnet::IpNet;
 use presently::{Limits, Policy, Visibility};
 use serde::Deserialize;
 
+pub use self::cluster::Cluster;
 use crate::database::DatabaseUrl;
+
+mod cluster;
 
 /// Everything a server can be told.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `sqlite:PATH` or `postgres://…`.
     pub database_url: String,
+    /// What several nodes share; one node alone without it.
+    pub cluster: Option<Cluster>,
     /// Signs tokens; made and kept in the data folder when absent.
     pub secret_key: Option<String>,
     /// How long silence may last.
@@ -148,6 +153,18 @@ pub struct Flags {
     #[command(flatten)]
     /// The database.
     pub database: DatabaseFlags,
+    /// Valkey or Redis that several nodes share, redis://[USER:PASSWORD@]HOST:PORT or rediss://… [default: none: one node]
+    #[arg(long, env = "PRESENTLY_VALKEY_URL", hide_env_values = true, value_name = "URL")]
+    pub valkey_url: Option<String>,
+    /// Name of this node among several, the same at each start [default: the machine's name and the port]
+    #[arg(long, env = "PRESENTLY_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// How long a node that died counts as there; the same for all nodes [default: 9s]
+    #[arg(long, env = "PRESENTLY_NODE_LEASE", value_name = "TIME")]
+    pub node_lease: Option<String>,
+    /// Name of the group of nodes, for several groups on one Valkey [default: main]
+    #[arg(long, env = "PRESENTLY_CLUSTER_NAME", value_name = "NAME")]
+    pub cluster_name: Option<String>,
     /// Key that signs tokens, at least 16 bytes [default: made at first start and kept in the data folder, or in PostgreSQL]
     #[arg(long, env = "PRESENTLY_SECRET_KEY", hide_env_values = true, value_name = "TEXT")]
     pub secret_key: Option<String>,
@@ -209,6 +226,10 @@ pub struct DatabaseFlags {
 struct File {
     listen: Option<String>,
     database_url: Option<String>,
+    valkey_url: Option<String>,
+    node_name: Option<String>,
+    node_lease: Option<String>,
+    cluster_name: Option<String>,
     secret_key: Option<String>,
     inactivity_timeout: Option<String>,
     heartbeat_interval: Option<String>,
@@ -268,11 +289,22 @@ impl Settings {
     pub fn resolve(flags: Flags) -> Result<Self, BadSettings> {
         let file = read_file(flags.database.config.as_deref())?;
         let base = Self::default();
+        let listen = match flags.listen.or(file.listen) {
+            Some(text) => address(&text)?,
+            None => base.listen,
+        };
+        let node_name = flags.node_name.or(file.node_name);
+        let node_lease = time("node_lease", flags.node_lease.or(file.node_lease), Cluster::LEASE)?;
+        let cluster_name = flags.cluster_name.or(file.cluster_name);
+        let cluster = flags.valkey_url.or(file.valkey_url).filter(|url| !url.is_empty()).map(|valkey_url| Cluster {
+            valkey_url,
+            node_name: node_name.unwrap_or_else(|| cluster::name_of_node(listen)),
+            lease: node_lease,
+            name: cluster_name.unwrap_or_else(|| Cluster::NAME.to_owned()),
+        });
         let settings = Self {
-            listen: match flags.listen.or(file.listen) {
-                Some(text) => address(&text)?,
-                None => base.listen,
-            },
+            listen,
+            cluster,
             database_url: flags.database.database_url.or(file.database_url).unwrap_or(base.database_url),
             secret_key: flags.secret_key.or(file.secret_key),
             inactivity_timeout: time(
@@ -351,7 +383,8 @@ impl Settings {
         if self.streams_per_user_max == 0 {
             return Err(BadSettings("streams_per_user_max must be at least 1".to_owned()));
         }
-        DatabaseUrl::parse(&self.database_url).map(|_| ())
+        let database = DatabaseUrl::parse(&self.database_url)?;
+        self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.check(&database))
     }
 
     /// The timings of presence.
@@ -389,6 +422,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             database_url: Self::DATABASE_URL.to_owned(),
+            cluster: None,
             secret_key: None,
             inactivity_timeout: policy.inactivity_timeout(),
             heartbeat_interval: policy.heartbeat_interval(),

@@ -56,12 +56,18 @@ impl App {
     /// Lets the engine know whether the account may be present.
     async fn stand(&self, account: &Account) -> Result<(), Problem> {
         let user = account.id.to_string();
-        if account.may_be_present() {
-            self.presently().unbar(&user).await?;
-        } else {
-            self.presently().bar(&user).await?;
+        let (may, barred) = (account.may_be_present(), self.is_barred(&user));
+        match (may, barred) {
+            (true, true) => self.presently().unbar(&user).await.map(drop)?,
+            (false, false) => self.presently().bar(&user).await.map(drop)?,
+            // Of several nodes, all follow the changes of accounts: the first has said it.
+            (true, false) | (false, true) => {}
         }
         Ok(())
+    }
+
+    fn is_barred(&self, user: &str) -> bool {
+        self.presently().explain(user).is_some_and(|explained| explained.barred)
     }
 
     /// Applies to presence what other processes did to accounts.

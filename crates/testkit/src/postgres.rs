@@ -1,7 +1,6 @@
 //! A PostgreSQL server of one's own: the one of the system's packages, in a temporary folder.
 
 use std::fs::{self, File, OpenOptions};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::free_port;
 
 /// Who owns every database, with which password over TCP. Over the Unix socket no password is asked for.
 const USER: &str = "presently";
@@ -281,11 +282,6 @@ fn certify(folder: &Path) {
     );
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(folder.join("server.key"), private).expect("a file of ours");
-}
-
-/// A free port: not the next one of somebody else, for the system goes round.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// One of PostgreSQL's programs, as whoever may run them.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use presently::bus::{Bus, BusError};
+use presently_testkit::{Valkey, ValkeyOptions};
 use presently_valkey::{Settings, SettingsError, ValkeyBus};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::support::{Options, Server};
 use crate::{LOST, ONE, TWO, open, settings};
 
 /// What the documentation of the crate says that a user needs.
@@ -17,7 +17,7 @@ const RIGHTS: &str = "~{presently:main}:* &{presently:main}:* +hello +ping +eval
 #[tokio::test]
 async fn a_password_opens_and_a_wrong_one_is_refused_without_being_told() {
     let args = ["--requirepass", "pass/word"].map(String::from).to_vec();
-    let server = Server::start(Options { args, ..Options::default() });
+    let server = Valkey::start(ValkeyOptions { args, ..ValkeyOptions::default() });
     let with = |login: &str| open(settings(server.url().replace("://", &format!("://{login}@"))));
     try_everything(&with(":pass%2Fword")).await.expect("with the password");
     for login in [":hunter2", "alice:hunter2"] {
@@ -28,7 +28,7 @@ async fn a_password_opens_and_a_wrong_one_is_refused_without_being_told() {
 
 #[tokio::test]
 async fn a_user_with_the_documented_rights_can_do_everything() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let rights: Vec<&str> = RIGHTS.split_whitespace().collect();
     let set = [&["ACL", "SETUSER", "presently", "on", ">hunter2", "resetchannels"][..], &rights].concat();
     assert_eq!(server.command(&set), "+OK");
@@ -40,7 +40,7 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
 
 #[tokio::test]
 async fn a_user_with_the_documented_rights_can_do_everything_in_a_cluster() {
-    let server = Server::start(Options { cluster: true, ..Options::default() });
+    let server = Valkey::start(ValkeyOptions { cluster: true, ..ValkeyOptions::default() });
     let rights: Vec<&str> = RIGHTS.split_whitespace().chain(["+cluster|slots", "+readonly"]).collect();
     let set = [&["ACL", "SETUSER", "presently", "on", ">hunter2", "resetchannels"][..], &rights].concat();
     assert_eq!(server.command(&set), "+OK");
@@ -53,7 +53,7 @@ async fn tls_with_a_named_authority_carries_everything() {
     let authority = Authority::new();
     for cluster in [false, true] {
         let args = ["--tls-auth-clients", "no", "--tls-ca-cert-file", &authority.ca()].map(String::from).to_vec();
-        let server = Server::start(Options { args, tls: Some(authority.issue("server")), cluster });
+        let server = Valkey::start(ValkeyOptions { args, tls: Some(authority.issue("server")), cluster });
         let url = format!("{}?ca={}&cluster={cluster}", server.url(), authority.ca());
         try_everything(&open(settings(url))).await.expect("over TLS");
     }
@@ -63,7 +63,7 @@ async fn tls_with_a_named_authority_carries_everything() {
 async fn tls_with_an_unknown_authority_or_without_tls_does_not_get_in() {
     let authority = Authority::new();
     let args = ["--tls-auth-clients", "no"].map(String::from).to_vec();
-    let server = Server::start(Options { args, tls: Some(authority.issue("server")), cluster: false });
+    let server = Valkey::start(ValkeyOptions { args, tls: Some(authority.issue("server")), cluster: false });
     let stranger = Authority::new();
     let url = server.url();
     for url in [format!("{url}?ca={}", stranger.ca()), url.clone(), url.replace("rediss", "redis")] {
@@ -77,7 +77,7 @@ async fn tls_with_an_unknown_authority_or_without_tls_does_not_get_in() {
 async fn a_server_that_asks_for_certificates_gets_this_nodes() {
     let authority = Authority::new();
     let args = vec!["--tls-auth-clients".into(), "yes".into(), "--tls-ca-cert-file".into(), authority.ca()];
-    let server = Server::start(Options { args, tls: Some(authority.issue("server")), cluster: false });
+    let server = Valkey::start(ValkeyOptions { args, tls: Some(authority.issue("server")), cluster: false });
     let (cert, key) = authority.issue("node");
     let url = format!("{}?ca={}", server.url(), authority.ca());
     try_everything(&open(settings(format!("{url}&cert={cert}&key={key}")))).await.expect("with a certificate");

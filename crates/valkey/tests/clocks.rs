@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use presently::bus::Bus;
+use presently_testkit::Valkey;
 use tokio::time::sleep;
 
-use crate::support::Server;
 use crate::{LOST, ONE, TWO, bus};
 
 const AHEAD: Duration = Duration::from_secs(100_000);
@@ -13,7 +13,7 @@ const EPOCH: &str = "{presently:main}:epoch";
 
 #[tokio::test]
 async fn numbers_go_on_above_those_of_a_clock_that_was_ahead() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     let last = micros() + u64::try_from(AHEAD.as_micros()).unwrap();
@@ -31,7 +31,7 @@ async fn numbers_go_on_above_those_of_a_clock_that_was_ahead() {
 
 #[tokio::test]
 async fn leases_of_a_clock_that_was_ahead_end_in_their_time() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     bus.join(TWO, 8, b"two").await.unwrap();

@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use presently::bus::Bus;
 use presently::bus::conformance::{LOG_MAX, Rig, run};
+use presently_testkit::{Valkey, ValkeyOptions};
 use presently_valkey::Settings;
 
-use crate::support::{Options, Server};
 use crate::{open, settings};
 
 struct Real {
-    server: Arc<Server>,
+    server: Arc<Valkey>,
     settings: Settings,
 }
 
@@ -33,16 +33,17 @@ impl Rig for Real {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bus_on_a_server_keeps_every_promise() {
-    keeps_every_promise(Server::plain(), "").await;
+    keeps_every_promise(Valkey::plain(), "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bus_on_a_cluster_keeps_every_promise() {
-    keeps_every_promise(Server::start(Options { cluster: true, ..Options::default() }), "?cluster=true").await;
+    keeps_every_promise(Valkey::start(ValkeyOptions { cluster: true, ..ValkeyOptions::default() }), "?cluster=true")
+        .await;
 }
 
 /// Each case has a group of its own on the one server.
-async fn keeps_every_promise(server: Server, parameters: &str) {
+async fn keeps_every_promise(server: Valkey, parameters: &str) {
     let server = Arc::new(server);
     let groups = std::sync::atomic::AtomicU32::new(0);
     run(async || {

@@ -7,14 +7,12 @@ mod clocks;
 mod conformance;
 mod outages;
 mod pressure;
-#[allow(dead_code, unreachable_pub, reason = "also for the tests of other crates")]
-mod support;
 
 use std::time::Duration;
 
 use presently::bus::{Node, Timing};
+use presently_testkit::Valkey;
 use presently_valkey::{Settings, ValkeyBus};
-use support::Server;
 
 const ONE: Node = Node(1);
 const TWO: Node = Node(2);
@@ -26,7 +24,7 @@ fn settings(url: impl Into<String>) -> Settings {
     Settings { timing, ..Settings::new(url) }
 }
 
-fn bus(server: &Server) -> ValkeyBus {
+fn bus(server: &Valkey) -> ValkeyBus {
     open(settings(server.url()))
 }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use presently::bus::{Bus, BusError};
+use presently_testkit::{Valkey, ValkeyOptions};
 use presently_valkey::{Settings, ValkeyBus};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Options, Server};
 use crate::{LOST, ONE, TWO, bus, open, settings};
 
 #[tokio::test]
 async fn a_server_killed_and_started_empty_ends_the_epoch_and_numbers_go_on() {
-    let mut server = Server::plain();
+    let server = Valkey::plain();
     let first = bus(&server);
     first.join(ONE, 7, b"one").await.unwrap();
     let last = first.append(ONE, 7, &[b"entry".to_vec()]).await.unwrap()[0];
@@ -32,7 +32,7 @@ async fn a_server_killed_and_started_empty_ends_the_epoch_and_numbers_go_on() {
 #[tokio::test]
 async fn a_listener_finds_its_way_back_to_a_server_that_was_killed() {
     for cluster in [false, true] {
-        let mut server = Server::start(Options { cluster, ..Options::default() });
+        let server = Valkey::start(ValkeyOptions { cluster, ..ValkeyOptions::default() });
         let end = || open(settings(format!("{}?cluster={cluster}", server.url())));
         let (first, second) = (end(), end());
         let mut heard = second.whispers().await.unwrap();
@@ -53,7 +53,7 @@ async fn a_listener_finds_its_way_back_to_a_server_that_was_killed() {
 #[tokio::test]
 async fn a_reader_that_waits_is_told_when_the_server_dies_and_comes_back() {
     for cluster in [false, true] {
-        let mut server = Server::start(Options { cluster, ..Options::default() });
+        let server = Valkey::start(ValkeyOptions { cluster, ..ValkeyOptions::default() });
         let bus = open(settings(format!("{}?cluster={cluster}", server.url())));
         let joined = bus.join(ONE, 7, b"one").await.unwrap();
         let wait = Duration::from_secs(30);
@@ -71,7 +71,7 @@ async fn a_reader_that_waits_is_told_when_the_server_dies_and_comes_back() {
 
 #[tokio::test]
 async fn a_server_that_hangs_for_three_seconds_is_told_in_time_and_loses_no_lease() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let quick = || open(Settings { response_timeout: Duration::from_millis(400), ..settings(server.url()) });
     let (first, second) = (quick(), quick());
     let joined = first.join(ONE, 7, b"one").await.unwrap();
@@ -100,7 +100,7 @@ async fn a_server_that_hangs_for_three_seconds_is_told_in_time_and_loses_no_leas
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_and_not_stormed() {
-    let mut server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     server.kill();
     let until = Instant::now() + Duration::from_secs(2);
@@ -121,7 +121,7 @@ async fn a_server_that_is_not_there_is_told_and_not_stormed() {
 
 #[tokio::test]
 async fn scripts_that_the_server_forgot_are_sent_again() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     bus.append(ONE, 7, &[b"entry".to_vec()]).await.unwrap();
@@ -131,7 +131,7 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 
 #[tokio::test]
 async fn a_connection_that_the_server_cut_is_made_anew() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus: ValkeyBus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     for kind in ["normal", "pubsub"] {

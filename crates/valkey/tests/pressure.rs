@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use presently::bus::{Bus, BusError, ENTRY_BYTES_MAX};
+use presently_testkit::Valkey;
 use presently_valkey::Settings;
 use tokio::time::sleep;
 
-use crate::support::Server;
 use crate::{LOST, ONE, TWO, bus, open, settings};
 
 #[tokio::test]
 async fn a_full_memory_refuses_whole_batches_and_leases_go_on() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     let joined = bus.join(ONE, 7, b"one").await.unwrap();
     assert_eq!(server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), "+OK");
@@ -30,7 +30,7 @@ async fn a_full_memory_refuses_whole_batches_and_leases_go_on() {
 
 #[tokio::test]
 async fn the_dead_are_reaped_while_the_memory_is_full() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     let joined = bus.join(TWO, 8, b"two").await.unwrap();
@@ -46,7 +46,7 @@ async fn the_dead_are_reaped_while_the_memory_is_full() {
 
 #[tokio::test]
 async fn a_log_that_another_deleted_or_evicted_ends_the_epoch() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     let joined = bus.join(ONE, 7, b"one").await.unwrap();
     for key in ["{presently:main}:log", "{presently:main}:epoch"] {
@@ -61,7 +61,7 @@ async fn a_log_that_another_deleted_or_evicted_ends_the_epoch() {
 
 #[tokio::test]
 async fn a_reader_whose_entry_was_deleted_is_told() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     let numbers = bus.append(ONE, 7, &[vec![1], vec![2]]).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_reader_whose_entry_was_deleted_is_told() {
 
 #[tokio::test]
 async fn keys_of_another_kind_are_refused() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     assert_eq!(server.command(&["SET", "{presently:main}:log", "what"]), "+OK");
     let refused = bus.join(ONE, 7, b"one").await;
@@ -80,7 +80,7 @@ async fn keys_of_another_kind_are_refused() {
 
 #[tokio::test]
 async fn a_log_is_kept_short_and_a_page_has_a_limit_in_bytes() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = open(Settings { log_max: 40, ..settings(server.url()) });
     bus.join(ONE, 7, b"one").await.unwrap();
     let numbers = bus.append(ONE, 7, &vec![vec![7; ENTRY_BYTES_MAX]; 100]).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_log_is_kept_short_and_a_page_has_a_limit_in_bytes() {
 
 #[tokio::test]
 async fn groups_of_different_names_know_nothing_of_each_other() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let other = open(Settings { name: "other".into(), ..settings(server.url()) });
     let mut heard = other.whispers().await.unwrap();
     let bus = bus(&server);
@@ -106,7 +106,7 @@ async fn groups_of_different_names_know_nothing_of_each_other() {
 
 #[tokio::test]
 async fn nothing_is_left_when_all_have_gone() {
-    let server = Server::plain();
+    let server = Valkey::plain();
     let bus = bus(&server);
     bus.join(ONE, 7, b"one").await.unwrap();
     bus.join(TWO, 8, b"two").await.unwrap();

@@ -51,9 +51,9 @@ pub(crate) struct Push {
 }
 
 impl Push {
-    pub(crate) fn new(connections_max: usize, per_user_max: usize) -> Self {
+    pub(crate) fn new(tickets: Tickets, connections_max: usize, per_user_max: usize) -> Self {
         Self {
-            tickets: Tickets::default(),
+            tickets,
             crowd: Arc::new(Crowd::new(connections_max, per_user_max)),
             signal: watch::Sender::new(Signal::default()),
             stop: watch::Sender::new(()),

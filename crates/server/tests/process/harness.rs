@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,7 +94,7 @@ impl Place {
 
     /// Starts a server whose command was changed.
     pub(crate) async fn serve_as(&self, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
-        self.start("serve", change, args).await
+        self.start("serve", free_port(), change, args).await
     }
 
     /// Where a demo makes its folder.
@@ -122,11 +123,17 @@ impl Place {
         let change = |command: &mut Command| {
             command.env("TMPDIR", temporary);
         };
-        self.start("demo", change, args).await
+        self.start("demo", free_port(), change, args).await
     }
 
-    async fn start(&self, what: &str, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
-        let port = free_port();
+    /// Starts what is to serve on this port, and waits until it answers.
+    pub(crate) async fn start(
+        &self,
+        what: &str,
+        port: u16,
+        change: impl FnOnce(&mut Command),
+        args: &[&str],
+    ) -> Server {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let listen = format!("127.0.0.1:{port}");
         let mut command = self.command(&[&[what, "--listen", &listen], args].concat());
@@ -136,9 +143,9 @@ impl Place {
         change(&mut command);
         let child = command.spawn().expect("the program starts");
         let http = client().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
-        let mut server = Server { child, base: format!("http://{listen}"), http, out, err };
+        let mut server = Server { child, way: Way::to(listen, http), out, err };
         let began = Instant::now();
-        while server.http.get(format!("{}/readyz", server.base)).send().await.is_err() {
+        while server.send("GET", "/readyz", "", None).await.is_err() {
             if let Some(status) = server.child.try_wait().expect("a child") {
                 panic!("the server ended with {status}: {}{}", server.stdout(), server.stderr());
             }
@@ -207,18 +214,20 @@ pub(crate) async fn finish(mut command: Command, stdin: &str) -> Ran {
 /// A running server.
 pub(crate) struct Server {
     child: Child,
-    base: String,
-    http: reqwest::Client,
+    way: Way,
     out: PathBuf,
     err: PathBuf,
 }
 
-impl Server {
-    /// Where it listens.
-    pub(crate) fn address(&self) -> &str {
-        self.base.trim_start_matches("http://")
-    }
+impl Deref for Server {
+    type Target = Way;
 
+    fn deref(&self) -> &Way {
+        &self.way
+    }
+}
+
+impl Server {
     /// What it printed so far.
     pub(crate) fn stdout(&self) -> String {
         fs::read_to_string(&self.out).expect("output is text")
@@ -229,57 +238,9 @@ impl Server {
         fs::read_to_string(&self.err).expect("output is text")
     }
 
-    /// Sends a request; an error is one of the connection.
-    pub(crate) async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        token: &str,
-        body: Option<Value>,
-    ) -> Result<(u16, Value), reqwest::Error> {
-        self.way().send(method, path, token, body).await
-    }
-
     /// A way to the server that can be given away.
     pub(crate) fn way(&self) -> Way {
-        Way { base: self.base.clone(), http: self.http.clone() }
-    }
-
-    /// A GET that is answered.
-    pub(crate) async fn get(&self, path: &str, token: &str) -> (u16, Value) {
-        self.send("GET", path, token, None).await.expect("an answer")
-    }
-
-    /// A POST that is answered.
-    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
-        self.send("POST", path, token, Some(body)).await.expect("an answer")
-    }
-
-    /// A heartbeat that is accepted.
-    pub(crate) async fn beat(&self, token: &str) -> Value {
-        let (status, told) = self.post("/api/users/heartbeat/", token, json!({})).await;
-        assert_eq!(status, 200, "{told}");
-        told
-    }
-
-    /// Asks for a login.
-    pub(crate) async fn try_login(&self, username: &str, password: &str) -> (u16, Value) {
-        self.post("/api/auth/login/", "", json!({"username": username, "password": password})).await
-    }
-
-    /// Somebody's id and access token.
-    pub(crate) async fn login(&self, username: &str) -> (i64, String) {
-        let (status, told) = self.try_login(username, PASSWORD).await;
-        assert_eq!(status, 200, "{told}");
-        (told["user"]["id"].as_i64().expect("an id"), told["tokens"]["access"].as_str().expect("a token").to_owned())
-    }
-
-    /// What is shown of a user: the status and the last seen.
-    pub(crate) async fn shown(&self, watcher: &str, id: i64) -> (String, Option<String>) {
-        let (status, told) = self.get(&format!("/api/users/admin/users/{id}/online-status/"), watcher).await;
-        assert_eq!(status, 200, "{told}");
-        let status = told["online_status"].as_str().expect("a status").to_owned();
-        (status, told["last_seen"].as_str().map(ToOwned::to_owned))
+        self.way.clone()
     }
 
     /// Sends a signal by name.
@@ -320,11 +281,21 @@ impl Drop for Server {
 /// A way to a server.
 #[derive(Clone)]
 pub(crate) struct Way {
-    base: String,
+    address: String,
     http: reqwest::Client,
 }
 
 impl Way {
+    /// The way to a server at this address.
+    pub(crate) const fn to(address: String, http: reqwest::Client) -> Self {
+        Self { address, http }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends a request; an error is one of the connection.
     pub(crate) async fn send(
         &self,
@@ -333,7 +304,8 @@ impl Way {
         token: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value), reqwest::Error> {
-        let mut request = self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base));
+        let mut request =
+            self.http.request(method.parse().expect("a method"), format!("http://{}{path}", self.address));
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
@@ -344,6 +316,43 @@ impl Way {
         let status = response.status().as_u16();
         let text = response.text().await?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    /// A GET that is answered.
+    pub(crate) async fn get(&self, path: &str, token: &str) -> (u16, Value) {
+        self.send("GET", path, token, None).await.expect("an answer")
+    }
+
+    /// A POST that is answered.
+    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
+        self.send("POST", path, token, Some(body)).await.expect("an answer")
+    }
+
+    /// A heartbeat that is accepted.
+    pub(crate) async fn beat(&self, token: &str) -> Value {
+        let (status, told) = self.post("/api/users/heartbeat/", token, json!({})).await;
+        assert_eq!(status, 200, "{told}");
+        told
+    }
+
+    /// Asks for a login.
+    pub(crate) async fn try_login(&self, username: &str, password: &str) -> (u16, Value) {
+        self.post("/api/auth/login/", "", json!({"username": username, "password": password})).await
+    }
+
+    /// Somebody's id and access token.
+    pub(crate) async fn login(&self, username: &str) -> (i64, String) {
+        let (status, told) = self.try_login(username, PASSWORD).await;
+        assert_eq!(status, 200, "{told}");
+        (told["user"]["id"].as_i64().expect("an id"), told["tokens"]["access"].as_str().expect("a token").to_owned())
+    }
+
+    /// What is shown of a user: the status and the last seen.
+    pub(crate) async fn shown(&self, watcher: &str, id: i64) -> (String, Option<String>) {
+        let (status, told) = self.get(&format!("/api/users/admin/users/{id}/online-status/"), watcher).await;
+        assert_eq!(status, 200, "{told}");
+        let status = told["online_status"].as_str().expect("a status").to_owned();
+        (status, told["last_seen"].as_str().map(ToOwned::to_owned))
     }
 }
 
@@ -383,7 +392,8 @@ pub(crate) fn micros(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().expect("a time").as_microsecond()
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }

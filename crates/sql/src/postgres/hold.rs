@@ -1,15 +1,19 @@
-//! One server a name. **Two servers of one name would take each other's sessions for their own**: the second is refused.
+//! One server a name. **Two servers of one name would take each other's sessions for their own**: the second is refused. And one
+//! who thinks to be alone would decide what the others decide as well: the only one and one of several refuse each other.
 //!
-//! What holds the name is a lock of a connection's own, so that it goes with the process, however that ends.
+//! What holds the name is a lock of a connection's own, so that it goes with the process, however that ends. The only one, whose
+//! name is empty, holds that name for itself; each of several holds its own name for itself, and the empty one together with the others.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Node, OpenError, PostgresStores, Shared};
+use crate::failure::Failure;
 
 /// How long a start waits for the name: a server that was just killed may still be known.
 const WAIT: Duration = Duration::from_secs(3);
@@ -17,12 +21,14 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked whether the connection still stands, and how long it may take to answer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A name that nobody holds and that heard nobody for so long has nothing left that anybody needs: a day.
+const ABANDONED_AFTER_MICROS: i64 = 86_400 * 1_000_000;
 
 impl PostgresStores {
     /// Holds the name of this node against other servers, until these stores are dropped or closed. Commands need not.
     ///
     /// # Errors
-    /// [`OpenError::Taken`] when another server has it, [`OpenError::OutOfReach`].
+    /// [`OpenError::Taken`] when another server has it, or one that runs alone and one of several would meet; [`OpenError::OutOfReach`].
     pub async fn hold_node(&self) -> Result<(), OpenError> {
         let shared = &self.shared;
         let give_up_at = Instant::now() + WAIT;
@@ -34,19 +40,70 @@ impl PostgresStores {
                     return Err(OpenError::Taken { name: shared.name.clone(), node: shared.node.clone() });
                 }
                 Err(error) => {
-                    let why = crate::failure::Failure::from(error).sentence();
+                    let why = Failure::from(error).sentence();
                     return Err(OpenError::OutOfReach { name: shared.name.clone(), why });
                 }
             }
         };
+        inherit(shared)
+            .await
+            .map_err(|failure| OpenError::OutOfReach { name: shared.name.clone(), why: failure.sentence() })?;
         tokio::spawn(keep(Arc::downgrade(shared), connection));
         Ok(())
     }
 }
 
+/// Sees to the sessions and the evidence of names that nobody holds any more.
+///
+/// - A node that has none of its own goes on with those of the only one, so that nobody who was online leaves when one becomes several.
+/// - What a name has that was not heard for long is dropped: its sessions were taken over by others, or ended long ago.
+async fn inherit(shared: &Shared) -> Result<(), Failure> {
+    const TAKE: &[&str] = &[
+        "UPDATE sessions SET node = $1 WHERE node = '' AND NOT EXISTS (SELECT FROM sessions WHERE node = $1) \
+         AND NOT EXISTS (SELECT FROM evidence WHERE node = $1)",
+        // After the first, so that numbers and what refers to them go together.
+        "UPDATE evidence SET node = $1 WHERE node = '' AND NOT EXISTS (SELECT FROM sessions WHERE node = '') \
+         AND NOT EXISTS (SELECT FROM evidence WHERE node = $1)",
+    ];
+    // Whoever holds a name lives, however long nobody came there; the empty one nobody holds while there are several.
+    const DROP: &[&str] = &["DELETE FROM sessions WHERE node = ANY($1)", "DELETE FROM evidence WHERE node = ANY($1)"];
+    const ABANDONED: &str = "SELECT names.node FROM (SELECT DISTINCT node FROM sessions UNION SELECT DISTINCT node FROM evidence) AS names \
+         WHERE names.node <> $1 \
+         AND NOT EXISTS (SELECT FROM evidence WHERE evidence.node = names.node AND evidence.at > $2) \
+         AND NOT EXISTS (SELECT FROM sessions WHERE sessions.node = names.node AND sessions.last_evidence > $2) \
+         AND (names.node = '' OR pg_try_advisory_xact_lock(hashtextextended('presently node ' || names.node, 0)))";
+    if shared.node.as_str().is_empty() {
+        return Ok(());
+    }
+    let node = shared.node.as_str().to_owned();
+    shared
+        .pool
+        .transact(move |connection| {
+            async move {
+                for &sql in TAKE {
+                    sqlx::query(sql).bind(&node).execute(&mut *connection).await?;
+                }
+                let since = "SELECT (extract(epoch FROM now()) * 1000000)::bigint - $1";
+                let since: i64 =
+                    sqlx::query_scalar(since).bind(ABANDONED_AFTER_MICROS).fetch_one(&mut *connection).await?;
+                let names: Vec<String> =
+                    sqlx::query_scalar(ABANDONED).bind(&node).bind(since).fetch_all(&mut *connection).await?;
+                for &sql in DROP.iter().filter(|_| !names.is_empty()) {
+                    sqlx::query(sql).bind(&names).execute(&mut *connection).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}
+
 /// A connection that holds the name; `None` when another one does.
 async fn take(address: &PgConnectOptions, node: &Node) -> Result<Option<PgConnection>, sqlx::Error> {
-    const SQL: &str = "SELECT pg_try_advisory_lock(hashtextextended('presently node ' || $1, 0))";
+    const ALONE: &str = "SELECT pg_try_advisory_lock(hashtextextended('presently node ', 0)) AND $1 = ''";
+    // The second is tried only with the first in hand.
+    const ONE_OF_SEVERAL: &str = "SELECT CASE WHEN pg_try_advisory_lock_shared(hashtextextended('presently node ', 0)) \
+         THEN pg_try_advisory_lock(hashtextextended('presently node ' || $1, 0)) ELSE FALSE END";
     // A machine that went away is noticed within half a minute.
     let address = address.clone().options([
         ("tcp_keepalives_idle", "10"),
@@ -55,7 +112,8 @@ async fn take(address: &PgConnectOptions, node: &Node) -> Result<Option<PgConnec
     ]);
     let attempt = async {
         let mut connection = address.connect().await?;
-        let taken: bool = sqlx::query_scalar(SQL).bind(node.as_str()).fetch_one(&mut connection).await?;
+        let sql = if node.as_str().is_empty() { ALONE } else { ONE_OF_SEVERAL };
+        let taken: bool = sqlx::query_scalar(sql).bind(node.as_str()).fetch_one(&mut connection).await?;
         if taken {
             return Ok(Some(connection));
         }

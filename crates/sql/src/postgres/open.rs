@@ -11,7 +11,10 @@ use super::Node;
 use crate::failure::Failure;
 
 /// Each brings a database from the version of its place to the next. **What was released never changes: a new step is a new file.**
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/postgres/0002_tickets.sql"),
+];
 /// The key of the advisory lock under which a schema is made or changed: "PRSN", then 1.
 const MIGRATION_LOCK: i64 = 0x5052_534e_0000_0001;
 /// What may stand behind the `?` of an address.
@@ -87,8 +90,8 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
-    /// Another server uses it under the same name.
-    #[error("another presently serves from the database {name}{}; stop it", node_words(node))]
+    /// Another server uses it under the same name, or one of the two means to be the only one.
+    #[error("another presently serves from the database {name}{}", node_words(node))]
     Taken {
         /// Which database.
         name: String,
@@ -110,7 +113,14 @@ pub enum OpenError {
 }
 
 fn node_words(node: &Node) -> String {
-    if node.as_str().is_empty() { String::new() } else { format!(" under the name {}", node.as_str()) }
+    if node.as_str().is_empty() {
+        "; stop it, or let both be nodes of one cluster with --valkey-url".to_owned()
+    } else {
+        format!(
+            " under the name {}, or alone, without --valkey-url; stop it, or choose another --node-name",
+            node.as_str()
+        )
+    }
 }
 
 /// Reaches the database and brings its schema up to date. Returns its address, and its name without the password.

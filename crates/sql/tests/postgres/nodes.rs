@@ -54,6 +54,100 @@ async fn a_name_is_held_by_one_server_until_it_is_closed() {
 }
 
 #[tokio::test]
+async fn the_only_one_and_one_of_several_refuse_each_other() {
+    let url = Postgres::shared().database();
+    let (only, a, b) = (open(&url).await, open_as(&url, "a").await, open_as(&url, "b").await);
+    a.hold_node().await.expect("it is free");
+    b.hold_node().await.expect("there may be several");
+    let refused = only.hold_node().await.expect_err("there are several");
+    assert!(
+        refused.to_string().contains("another presently") && refused.to_string().contains("--valkey-url"),
+        "{refused}"
+    );
+    a.close().await;
+    b.close().await;
+    let begun = std::pin::pin!(async { while only.hold_node().await.is_err() {} });
+    tokio::time::timeout(std::time::Duration::from_secs(20), begun).await.expect("nobody is left");
+    let refused = open_as(&url, "a").await.hold_node().await.expect_err("there is one alone");
+    assert!(refused.to_string().contains("another presently"), "{refused}");
+}
+
+fn session(number: u64, user: &str, last_evidence: Timestamp) -> SessionRow {
+    SessionRow {
+        number,
+        user: user.into(),
+        session: "tab".into(),
+        activity: Activity::Active,
+        opened_at: Timestamp(1),
+        last_evidence,
+    }
+}
+
+/// The sessions and the evidence that a start would be given.
+async fn own(stores: &presently_sql::PostgresStores) -> (Vec<String>, usize) {
+    let (mut users, mut blocks) = (Vec::new(), 0);
+    let mut take = |one| match one {
+        Saved::Session(row) => users.push(row.user.to_string()),
+        Saved::Evidence(_) => blocks += 1,
+        _ => {}
+    };
+    stores.load(&mut take).await.expect("it loads");
+    (users, blocks)
+}
+
+#[tokio::test]
+async fn the_first_of_several_goes_on_with_what_the_only_one_kept() {
+    let url = Postgres::shared().database();
+    let only = open(&url).await;
+    only.hold_node().await.expect("it is free");
+    only.commit(&Batch { sessions: vec![session(7, "alice", Timestamp(5))], ..Batch::default() }).await.expect("kept");
+    let block = EvidenceBlock { at: Timestamp(5), packed: vec![1] };
+    only.append_evidence(&block, Timestamp(0)).await.expect("kept");
+    only.close().await;
+    let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
+    let begun = std::pin::pin!(async { while a.hold_node().await.is_err() {} });
+    tokio::time::timeout(std::time::Duration::from_secs(20), begun).await.expect("it is free again");
+    b.hold_node().await.expect("another name");
+    assert_eq!(own(&a).await, (vec!["alice".to_owned()], 1));
+    assert_eq!(own(&b).await, (vec![], 0), "once");
+}
+
+#[tokio::test]
+async fn what_a_name_left_that_nobody_holds_is_dropped_after_a_day() {
+    let url = Postgres::shared().database();
+    let micros = |hours: i64| Timestamp(jiff::Timestamp::now().as_microsecond() - hours * 3_600_000_000);
+    let held = open_as(&url, "held").await;
+    held.hold_node().await.expect("it is free");
+    for (name, at) in [("gone", micros(30)), ("just-gone", micros(1)), ("held", micros(30))] {
+        let stores = open_as(&url, name).await;
+        let sessions = vec![session(1, name, at)];
+        stores.commit(&Batch { sessions, ..Batch::default() }).await.expect("kept");
+        stores.append_evidence(&EvidenceBlock { at, packed: vec![1] }, Timestamp(0)).await.expect("kept");
+    }
+    open_as(&url, "new").await.hold_node().await.expect("it is free");
+    let left = async |name: &str| own(&open_as(&url, name).await).await;
+    assert_eq!(left("gone").await, (vec![], 0));
+    assert_eq!(left("just-gone").await, (vec!["just-gone".to_owned()], 1));
+    assert_eq!(left("held").await, (vec!["held".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn a_ticket_is_given_to_one_in_time() {
+    let url = Postgres::shared().database();
+    let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
+    let sealed = b"sealed".to_vec();
+    a.keep_ticket([1; 32], sealed.clone(), Timestamp(100)).await.expect("kept");
+    a.keep_ticket([2; 32], sealed.clone(), Timestamp(100)).await.expect("kept");
+    a.keep_ticket([3; 32], sealed.clone(), Timestamp(100)).await.expect("kept");
+    let (one, other) = tokio::join!(a.take_ticket([1; 32], Timestamp(99)), b.take_ticket([1; 32], Timestamp(99)));
+    let taken: Vec<_> = [one, other].into_iter().filter_map(|taken| taken.expect("answers")).collect();
+    assert_eq!(taken, [sealed]);
+    assert_eq!(b.take_ticket([2; 32], Timestamp(100)).await.expect("answers"), None, "too late");
+    b.drop_tickets(Timestamp(100)).await.expect("answers");
+    assert_eq!(b.take_ticket([3; 32], Timestamp(99)).await.expect("answers"), None, "dropped");
+}
+
+#[tokio::test]
 async fn a_node_is_given_its_own_sessions_and_evidence_and_the_presences_of_all() {
     let url = Postgres::shared().database();
     let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);

@@ -16,7 +16,7 @@ use crate::wire::TicketBody;
     responses(
         (status = 200, body = TicketBody),
         (status = 401, body = ProblemBody<'static>),
-        (status = 503, description = "`too_many_tickets`", body = ProblemBody<'static>),
+        (status = 503, description = "`too_many_tickets`; of several nodes, `store_unavailable`", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn tickets(
@@ -25,6 +25,6 @@ pub(crate) async fn tickets(
     Json(_): Json<Nothing>,
 ) -> Result<axum::Json<TicketBody>, Problem> {
     let credential = identify::credential(&headers).ok_or_else(Problem::not_authenticated)?;
-    let ticket = app.push().tickets.make(credential, app.clock().now().tick)?;
+    let ticket = app.push().tickets.make(credential, app.clock().now()).await?;
     Ok(axum::Json(TicketBody { ticket, expires_in: GOOD_FOR.as_secs() }))
 }
