@@ -4,7 +4,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Act, Entry, HeldState, Members, Node, OverrideState, SessionState, UserState};
+use super::ancestry::Stretch;
+use super::{
+    Act, Ancestry, Ended, Entry, HeldState, Left, Members, Node, OverrideState, Past, SessionState, UserState,
+};
 use crate::{Activity, EndReason, Source, Status, Timestamp, UserId};
 
 /// The bytes are not what was written.
@@ -124,7 +127,10 @@ impl Members {
             put_u64(*count, out);
         }
         put_u64(self.lost.len() as u64, out);
-        self.lost.iter().for_each(|node| put_u64(node.0, out));
+        for (node, count) in &self.lost {
+            put_u64(node.0, out);
+            put_u64(*count, out);
+        }
     }
 
     /// Reads them.
@@ -138,10 +144,65 @@ impl Members {
             members.live.push((Node(rest.u64()?), rest.u64()?));
         }
         for _ in 0..rest.u64()?.min(bytes.len() as u64) {
-            members.lost.push(Node(rest.u64()?));
+            members.lost.push((Node(rest.u64()?), rest.u64()?));
         }
         rest.end()?;
         Ok(members)
+    }
+}
+
+impl Past {
+    /// Writes it down.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(self.ended.len() as u64, out);
+        for ended in &self.ended {
+            put_u64(ended.seq, out);
+            put_u64(ended.session, out);
+        }
+        put_u64(self.left.len() as u64, out);
+        for left in &self.left {
+            put_u64(left.user, out);
+            put_u64(left.at.0.cast_unsigned(), out);
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(bytes: &[u8]) -> Read<Self> {
+        let mut rest = Rest(bytes);
+        let mut past = Self::default();
+        for _ in 0..rest.u64()?.min(bytes.len() as u64) {
+            past.ended.push(Ended { seq: rest.u64()?, session: rest.u64()? });
+        }
+        for _ in 0..rest.u64()?.min(bytes.len() as u64) {
+            past.left.push(Left { user: rest.u64()?, at: rest.wall()? });
+        }
+        rest.end()?;
+        Ok(past)
+    }
+}
+
+impl Ancestry {
+    /// Writes it down.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        for stretch in &self.stretches {
+            [stretch.epoch, stretch.after, stretch.to].into_iter().for_each(|value| put_u64(value, out));
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(bytes: &[u8]) -> Read<Self> {
+        let mut rest = Rest(bytes);
+        let mut ancestry = Self::new();
+        while !rest.0.is_empty() {
+            ancestry.stretches.push(Stretch { epoch: rest.u64()?, after: rest.u64()?, to: rest.u64()? });
+        }
+        Ok(ancestry)
     }
 }
 
@@ -156,9 +217,10 @@ fn put_act(act: &Act, out: &mut Vec<u8>) {
             put_name(session, out);
             out.push(activity.map_or(2, activity_byte));
         }
-        Act::Claim { user, session, activity, last_evidence, remaining } => {
+        Act::Claim { user, session, after, activity, last_evidence, remaining } => {
             named(1, user);
             put_name(session, out);
+            put_u64(*after, out);
             out.push(activity_byte(*activity));
             put_u64(last_evidence.0.cast_unsigned(), out);
             put_u64(micros(*remaining), out);
@@ -336,6 +398,7 @@ impl Rest<'_> {
                     1 => Act::Claim {
                         user,
                         session: self.name()?,
+                        after: self.u64()?,
                         activity: self.activity()?,
                         last_evidence: self.wall()?,
                         remaining: self.length()?,

@@ -10,6 +10,7 @@ mod overrides;
 mod restarts;
 mod script;
 mod sessions;
+mod several;
 mod simulation;
 mod store;
 mod sweeps;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use presently_core::cluster::{Node, UserState};
+use presently_core::cluster::{Ancestry, Node, Past, UserState};
 use tokio::sync::Notify;
 
 use super::frame::{put_veil, veil_of};
@@ -34,6 +34,8 @@ const PLACE: u8 = 0;
 const ROLL: u8 = 1;
 const USER: u8 = 2;
 const VEIL: u8 = 3;
+const PAST: u8 = 4;
+const ANCESTRY: u8 = 5;
 
 /// What a record says.
 pub(super) enum Record {
@@ -43,6 +45,8 @@ pub(super) enum Record {
     /// With the shard they are in.
     User(usize, UserState),
     Veil(usize, VeilRow),
+    Past(usize, Past),
+    Ancestry(Ancestry),
 }
 
 /// For whom a copy is, and its chunks.
@@ -84,7 +88,13 @@ pub(super) async fn prepare(term: &Term<'_>) {
     let mut chunks = Chunks::default();
     chunks.put(PLACE, |bytes| bytes.extend(seq.to_le_bytes()));
     chunks.put(ROLL, |bytes| term.followed.lock().roll.encode(bytes));
+    chunks.put(ANCESTRY, |bytes| term.cluster.before.lock().ancestry.encode(bytes));
     for place in 0..SHARDS {
+        let past = term.shared.shards.at(place, |shard| shard.engine.past());
+        chunks.put(PAST, |bytes| {
+            bytes.push(place as u8);
+            past.encode(bytes);
+        });
         let mut from = Some(0);
         while let Some(start) = from {
             from = term.shared.shards.at(place, |shard| {
@@ -167,6 +177,11 @@ pub(super) fn read(chunk: &[u8], mut take: impl FnMut(Record)) -> Option<bool> {
                 let (place, state) = in_shard(record)?;
                 Record::User(place, UserState::decode(state).ok()?)
             }
+            PAST => {
+                let (place, past) = in_shard(record)?;
+                Record::Past(place, Past::decode(past).ok()?)
+            }
+            ANCESTRY => Record::Ancestry(Ancestry::decode(record).ok()?),
             VEIL => {
                 let (place, veil) = in_shard(record)?;
                 let (veil, user) = veil.split_first_chunk()?;

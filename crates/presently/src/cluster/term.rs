@@ -44,8 +44,10 @@ pub(super) struct Followed {
 /// Why a membership is over.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The lease is gone, the log is another one, or what was not read is not kept any more: it begins again.
+    /// The lease is gone, or the log is another one: it begins again.
     Lost,
+    /// The same, because the log does not go on from where it was read: what was read last may be in it no more.
+    Trimmed,
     /// The bus is out of reach.
     CutOff(BusError),
 }
@@ -54,7 +56,8 @@ impl From<BusError> for End {
     fn from(error: BusError) -> Self {
         match error {
             BusError::Unavailable(_) | BusError::Refused(_) => Self::CutOff(error),
-            BusError::Epoch | BusError::Lost | BusError::Trimmed => Self::Lost,
+            BusError::Epoch | BusError::Lost => Self::Lost,
+            BusError::Trimmed => Self::Trimmed,
         }
     }
 }
@@ -78,7 +81,7 @@ pub(crate) async fn take_part(shared: Arc<Shared>) {
         }
         cluster.proposals.begin_again();
         match end {
-            End::Lost => {
+            End::Lost | End::Trimmed => {
                 tracing::warn!("this node is no member any more; it joins again");
                 // It may still be one by name, which has to wait for its lease to end otherwise.
                 let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
@@ -122,7 +125,15 @@ async fn one_term(shared: &Shared, cluster: &Cluster, alone: &mut bool) -> End {
     let members = term.followed.lock().roll.len();
     tracing::info!(node = term.node.0, members, "this node is a member");
     cluster.settled.send_replace(true);
-    term.run().await
+    let began = shared.clock.now().tick;
+    let end = term.run().await;
+    let mut before = cluster.before.lock();
+    before.node = Some(term.node);
+    before.followed = std::mem::take(&mut *term.followed.lock());
+    before.since = began.max(*term.renewed.lock());
+    before.trimmed = matches!(end, End::Trimmed);
+    drop(before);
+    end
 }
 
 impl Term<'_> {
