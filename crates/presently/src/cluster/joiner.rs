@@ -18,7 +18,7 @@ use super::copy::{self, Record};
 use super::frame::{self, Frame};
 use super::proposals::{Finish, Proposal, Wish};
 use super::roll::Roll;
-use super::term::{End, Followed, Term};
+use super::term::{End, Followed, Term, unread};
 use super::{Cluster, follower, keeper};
 use crate::bus::{self, BusError, Joined};
 use crate::queue::Logged;
@@ -249,7 +249,7 @@ impl<'a> Joining<'a> {
                 // One before it is lost: the copy is asked for again when nothing more comes.
                 continue;
             }
-            let last = copy::read(&chunk, |record| self.load(now, record)).ok_or(End::Lost)?;
+            let last = copy::read(&chunk, |record| self.load(now, record))?;
             (next, newest) = (next + 1, now.tick);
             if last {
                 return Ok(true);
@@ -367,9 +367,10 @@ impl<'a> Joining<'a> {
                     return Err(End::Lost);
                 }
                 match frame::decode(logged.seq, &logged.bytes) {
-                    Some(frame) => self.follow(&frame),
-                    None => self.seq = logged.seq,
+                    Ok(frame) => self.follow(&frame),
+                    Err(error) => unread(logged.seq, error)?,
                 }
+                self.seq = logged.seq;
             }
             if !self.roll.is_live(term.node) {
                 return Err(End::Lost);
@@ -482,7 +483,11 @@ async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
             if let Some(founder) = frame::founder(&logged.bytes) {
                 read.givers = vec![founder];
             }
-            let Some(frame) = frame::decode(logged.seq, &logged.bytes) else { continue };
+            let frame = match frame::decode(logged.seq, &logged.bytes) {
+                Ok(frame) => frame,
+                Err(error) if error.is_newer() => return End::Newer,
+                Err(_) => continue,
+            };
             match frame.entry.act {
                 Act::Lost { node, .. } => {
                     read.givers.retain(|&other| other != node);

@@ -1,7 +1,7 @@
 //! Who takes part, and who has the state of all. **The eldest of the complete is the one who does what only one is to do, and gives
 //! copies**: one who has joined is complete when it says so, with a tick.
 
-use presently_core::cluster::{Act, Entry, Members, Node, Verdict};
+use presently_core::cluster::{Act, DecodeError, Entry, Members, Node, Verdict};
 
 /// The members at one place in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,11 +70,11 @@ impl Roll {
         self.members.encode(bytes);
     }
 
-    /// `None` is garbage.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut rest = bytes;
-        let (elders, complete) = (nodes(&mut rest)?, nodes(&mut rest)?);
-        Some(Self { members: Members::decode(rest).ok()?, elders, complete })
+        let mut listed = || nodes(&mut rest).ok_or(DecodeError::GARBAGE);
+        let (elders, complete) = (listed()?, listed()?);
+        Ok(Self { members: Members::decode(rest)?, elders, complete })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use presently_core::Tick;
-use presently_core::cluster::Node;
+use presently_core::cluster::{DecodeError, Node};
 
 use super::copy::Copies;
 use super::roll::Roll;
@@ -48,8 +48,25 @@ pub(super) enum End {
     Lost,
     /// The same, because the log does not go on from where it was read: what was read last may be in it no more.
     Trimmed,
+    /// Others decide what this node cannot read: it takes part no more.
+    Newer,
     /// The bus is out of reach.
     CutOff(BusError),
+}
+
+/// What became of bytes that cannot be read: garbage is passed over.
+pub(super) fn unread(seq: u64, error: DecodeError) -> Result<(), End> {
+    if error.is_newer() {
+        return Err(End::Newer);
+    }
+    tracing::error!(seq, "an entry of the log makes no sense and is passed over");
+    Ok(())
+}
+
+impl From<DecodeError> for End {
+    fn from(error: DecodeError) -> Self {
+        if error.is_newer() { Self::Newer } else { Self::Lost }
+    }
 }
 
 impl From<BusError> for End {
@@ -58,6 +75,7 @@ impl From<BusError> for End {
             BusError::Unavailable(_) | BusError::Refused(_) => Self::CutOff(error),
             BusError::Epoch | BusError::Lost => Self::Lost,
             BusError::Trimmed => Self::Trimmed,
+            BusError::Newer => Self::Newer,
         }
     }
 }
@@ -87,6 +105,14 @@ pub(crate) async fn take_part(shared: Arc<Shared>) {
                 let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
             }
             End::CutOff(why) => go_alone(&shared, cluster, &mut alone, why),
+            End::Newer => {
+                // Joining again would only end at the next such entry: whoever watches here would begin anew each time.
+                *cluster.cut_off.lock() = None;
+                go_alone(&shared, cluster, &mut alone, BusError::Newer);
+                let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
+                let _ = stop.wait_for(|&stop| stop).await;
+                return;
+            }
         }
         if alone {
             if !shared.pause(JOIN_EVERY).await {
