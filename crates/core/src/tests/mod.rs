@@ -7,6 +7,7 @@ mod cluster;
 mod looks;
 mod model;
 mod overrides;
+mod rejoining;
 mod restarts;
 mod script;
 mod sessions;
