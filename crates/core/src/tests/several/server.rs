@@ -1,15 +1,21 @@
 //! One server process: an engine, and in small what the driver does around it to be one of several nodes.
 
+mod joining;
+mod messages;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use messages::{Copied, Roll};
+pub(super) use messages::{Message, Reply};
+
 use super::log::{Frame, Log, Logged, Refused};
 use super::model::{Lineage, Model, SESSIONS_MAX, Witness};
-use crate::cluster::{Act, Ancestry, Entry, Members, Node, Past, UserState, Verdict};
-use crate::{Effect, Engine, Input, Limits, Now, Policy, Reason, Rejected, Status, Tick, Timestamp};
+use crate::cluster::{Act, Ancestry, Entry, Node, Verdict};
+use crate::{Effect, Engine, Input, Limits, Now, Policy, Rejected, Status, Tick, Timestamp};
 
 pub(super) const SECOND: u64 = 1_000_000;
 const RENEW_EVERY: u64 = 2 * SECOND;
@@ -22,50 +28,10 @@ const CLAIMED_WITHIN: u64 = 8 * SECOND;
 /// What was given to the log and is not followed for so long may be lost: another entry tells.
 const FOLLOWED_WITHIN: u64 = 5 * SECOND;
 
-/// From a node to the log, or to another node.
-#[derive(Clone, Debug)]
-pub(super) enum Message {
-    Join { node: Node, new_epoch: u64, joined: Rc<[u8]> },
-    Append { node: Node, epoch: u64, ask: u64, frames: Rc<[Frame]> },
-    Renew { node: Node, epoch: u64, asked: u64 },
-    Leave { node: Node, epoch: u64 },
-    Copy { to: Node, copy: Rc<Copied> },
-}
-
-/// What comes back.
-#[derive(Clone, Debug)]
-pub(super) enum Reply {
-    Joined { node: Node, epoch: u64, seq: u64, peers: Vec<Node> },
-    Appended { ask: u64, done: Result<(), Refused> },
-    Renewed { node: Node, asked: u64, done: Result<(), Refused> },
-    Copy(Rc<Copied>),
-}
-
 impl Wish {
     const fn new(act: Act, wall: Timestamp, at: u64) -> Self {
         Self { act, wall, at, given: None }
     }
-}
-
-/// A copy of everything, as of one place in the log.
-#[derive(Debug)]
-pub(super) struct Copied {
-    to: Node,
-    epoch: u64,
-    seq: u64,
-    lineage: usize,
-    roll: Roll,
-    ancestry: Ancestry,
-    past: Past,
-    states: Vec<Vec<u8>>,
-}
-
-/// Who takes part, and who of them has the state of all.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Roll {
-    members: Members,
-    elders: Vec<Node>,
-    complete: Vec<Node>,
 }
 
 /// What was asked for, and when.
@@ -331,217 +297,6 @@ impl Server {
         }
     }
 
-    fn join(&mut self, around: &mut Around<'_>) {
-        let node = Node(draw(around.random).max(1));
-        let new_epoch = draw(around.random).max(1);
-        self.begin_again();
-        self.count = 1;
-        let joined = bytes(node, 1, self.now(around.time).wall, Act::Joined);
-        self.out.push(Message::Join { node, new_epoch, joined });
-        self.term = Some(Term {
-            node,
-            epoch: 0,
-            seq: 0,
-            roll: Roll::default(),
-            lineage: usize::MAX,
-            renewed: self.tick,
-            tried: self.tick,
-            append: None,
-            asked: Vec::new(),
-            ticked: self.tick,
-            since: self.tick,
-            stage: Stage::Asking { since: self.tick },
-        });
-    }
-
-    pub(super) fn receive(&mut self, around: &mut Around<'_>, reply: Reply) {
-        if let Err(end) = self.take(around, reply) {
-            self.end(around.time, end);
-        }
-    }
-
-    fn take(&mut self, around: &mut Around<'_>, reply: Reply) -> Result<(), End> {
-        let tick = self.tick;
-        if let Reply::Joined { node, epoch, .. } = &reply
-            && self.term.as_ref().is_none_or(|term| term.node != *node)
-        {
-            // It gave up on that name.
-            self.out.push(Message::Leave { node: *node, epoch: *epoch });
-        }
-        let Some(term) = &mut self.term else { return Ok(()) };
-        match reply {
-            Reply::Joined { node, epoch, seq, peers } if term.node == node => {
-                (term.epoch, term.seq, term.renewed) = (epoch, seq, tick);
-                if peers.is_empty() {
-                    self.found(around, [node].into());
-                } else {
-                    let (since, to) = (tick, seq);
-                    term.stage = Stage::Copying { since, givers: peers, waiting: [node].into(), read: Vec::new(), to };
-                }
-            }
-            Reply::Appended { ask, done } if term.append.as_ref().is_some_and(|append| append.ask == ask) => {
-                done.map_err(|_| End::Lost)?;
-                term.append = None;
-            }
-            Reply::Renewed { node, asked, done } if term.node == node => {
-                done.map_err(|_| End::Lost)?;
-                term.renewed = term.renewed.max(asked);
-            }
-            Reply::Copy(copy) if copy.to == term.node && copy.epoch == term.epoch => self.take_copy(around, &copy)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn take_copy(&mut self, around: &mut Around<'_>, copied: &Copied) -> Result<(), End> {
-        let now = self.now(around.time);
-        let Some(term) = &mut self.term else { return Ok(()) };
-        let Stage::Copying { read, to, .. } = &mut term.stage else { return Ok(()) };
-        let mut copy = engine(draw(around.random));
-        copy.set_me(term.node);
-        for state in &copied.states {
-            copy.load(now, UserState::decode(state).expect("a state"));
-        }
-        copy.check_invariants();
-        (term.roll, term.lineage) = (copied.roll.clone(), copied.lineage);
-        term.seq = copied.seq;
-        let (read, to) = (std::mem::take(read), *to);
-        copy.load_past(copied.past.clone(), 0);
-        let (ancestry, claimed) = (copied.ancestry.clone(), false);
-        term.stage = Stage::Claiming { copy: copy.into(), ancestry, claimed, last: 0, own: 0 };
-        for logged in read.into_iter().filter(|logged| logged.seq > copied.seq) {
-            self.follow_in_copy(around, &logged)?;
-        }
-        let Some(term) = &mut self.term else { return Ok(()) };
-        term.seq = term.seq.max(to);
-        if let Some((node, _)) = self.name {
-            // From here on nothing more comes of that name, and what is left of it is this node's.
-            self.count += 1;
-            let lost = Act::Lost { node, heir: term.node };
-            let frame = Frame::Entry(bytes(term.node, self.count, now.wall, lost));
-            self.send([frame].into());
-        }
-        let (count, tick) = (self.count, self.tick);
-        let Some(Term { ticked, stage: Stage::Claiming { last, own, .. }, .. }) = &mut self.term else { return Ok(()) };
-        *ticked = tick;
-        *last = if self.name.is_some() { count } else { *own };
-        Ok(())
-    }
-
-    /// The copy knows what became of this node's former name: whatever it does not know is told.
-    fn claim(&mut self, around: &Around<'_>) {
-        let now = self.now(around.time);
-        let Some(Term { stage: Stage::Claiming { copy, ancestry, claimed, last, .. }, roll, .. }) = &mut self.term
-        else {
-            return;
-        };
-        (self.open, *claimed) = (true, true);
-        let members = &roll.members;
-        let new =
-            |wish: &Wish| wish.given.is_none_or(|(node, count)| members.count_of(node).is_none_or(|last| last < count));
-        let mut wishes: Vec<Wish> = Vec::new();
-        if !self.fresh {
-            let (own, trimmed) = (&self.ancestry, self.trimmed);
-            let know =
-                |number: u64| !trimmed && own.epoch_of(number).is_some_and(|epoch| ancestry.knows(epoch, number));
-            let mut claim = |act| wishes.push(Wish::new(act, now.wall, around.time));
-            self.engine.claims(Tick(self.since), self.followed, copy, &know, &mut claim);
-        }
-        wishes.extend(std::mem::take(&mut self.journal));
-        wishes.extend(std::mem::take(&mut self.waiting));
-        self.waiting = wishes.into_iter().filter(new).collect();
-        // Whatever is asked for from now on may be among them: it does no harm to wait for it too.
-        *last = self.count + self.waiting.len() as u64;
-    }
-
-    fn follow_in_copy(&mut self, around: &mut Around<'_>, logged: &Logged) -> Result<(), End> {
-        let now = self.now(around.time);
-        let Some(term) = &mut self.term else { return Ok(()) };
-        let Stage::Claiming { copy, own, .. } = &mut term.stage else { return Ok(()) };
-        term.seq = logged.seq;
-        let bytes = match &logged.frame {
-            Frame::Entry(bytes) => bytes,
-            Frame::Founded(node) if *node == around.lineages[term.lineage].founder() => return Ok(()),
-            Frame::Founded(_) => return Err(End::Lost),
-        };
-        let entry = Entry::decode(logged.seq, bytes).expect("an entry");
-        if entry.node == term.node {
-            *own = (*own).max(entry.count);
-            settle(&mut self.given, &mut self.waiting, entry.count);
-        }
-        around.lineages[term.lineage].follow(&around.log.entries, logged.seq, around.witness);
-        match term.roll.admit(&entry) {
-            Verdict::User(_) => {
-                let effects = copy.follow(now, &entry).unwrap_or_default();
-                // It was held back, and the log has lost it since.
-                same(&effects, around.lineages[term.lineage].told(logged.seq).ok_or(End::Trimmed)?);
-            }
-            Verdict::Lost { node, .. } if node == term.node => return Err(End::Lost),
-            Verdict::Lost { node, heir } => copy.lose(node, heir.unwrap_or(term.node)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Begins a cluster with what this node has.
-    fn found(&mut self, around: &mut Around<'_>, elders: Vec<Node>) {
-        let now = self.now(around.time);
-        let Some(term) = &mut self.term else { return };
-        // How far the others came is remembered.
-        let mut roll = Roll { members: std::mem::take(&mut self.roll.members), complete: [term.node].into(), elders };
-        roll.members.found(roll.elders.iter().copied());
-        let mut founded = engine(draw(around.random));
-        founded.set_me(term.node);
-        self.engine.visit_states(now, 0, usize::MAX, &mut |mut state| {
-            state.sessions.iter_mut().for_each(|session| session.owner = term.node);
-            founded.load(now, state);
-        });
-        founded.load_past(self.engine.past(), term.seq);
-        self.engine = founded;
-        self.ancestry.go_on(self.followed, term.epoch, term.seq);
-        let known = self.followed;
-        let mut states = Vec::new();
-        self.engine.visit_states(now, 0, usize::MAX, &mut |state| states.push(state));
-        let model = Model::of(
-            roll.members.nodes().map(|node| (node, roll.members.count_of(node).unwrap_or_default())),
-            states,
-            self.engine.past().ended,
-        );
-        term.lineage = around.lineages.len();
-        around.lineages.push(Lineage::new(term.node, known, term.seq, model));
-        term.roll = roll;
-        self.journal.clear();
-        let members = &term.roll.members;
-        let new =
-            |wish: &Wish| wish.given.is_none_or(|(node, count)| members.count_of(node).is_none_or(|last| last < count));
-        self.waiting.retain(new);
-        self.start(around.time);
-    }
-
-    fn start(&mut self, time: u64) {
-        let Some(term) = &mut self.term else { return };
-        (term.stage, term.since) = (Stage::Member, self.tick);
-        self.name = Some((term.node, term.epoch));
-        (self.open, self.fresh, self.trimmed) = (true, false, false);
-        let wall = self.now(time).wall;
-        self.waiting.push_back(Wish::new(Act::Tick, wall, time));
-    }
-
-    fn succeed(&mut self, around: &mut Around<'_>) {
-        let now = self.now(around.time);
-        let Some(term) = &mut self.term else { return };
-        let Stage::Claiming { copy, ancestry, .. } = std::mem::replace(&mut term.stage, Stage::Member) else { return };
-        self.ancestry = ancestry;
-        let old = std::mem::replace(&mut self.engine, *copy);
-        let effects = self.engine.succeed(now, Tick(self.since), old);
-        for effect in &effects {
-            let Effect::Announce(change) = effect else { continue };
-            assert_eq!(change.reason, Reason::Mended);
-        }
-        self.tell(&effects);
-        self.start(around.time);
-    }
-
     /// One step of a membership, or of becoming a member.
     fn go_on(&mut self, around: &mut Around<'_>) -> Result<(), End> {
         let (time, tick) = (around.time, self.tick);
@@ -616,31 +371,6 @@ impl Server {
             self.send([frame].into());
         }
         Ok(())
-    }
-
-    fn hold_back(&mut self, logged: Logged) {
-        let Some(Term { stage: Stage::Copying { givers, waiting, read, to, .. }, .. }) = &mut self.term else { return };
-        *to = logged.seq;
-        match &logged.frame {
-            Frame::Founded(node) => *givers = [*node].into(),
-            Frame::Entry(bytes) => {
-                let entry = Entry::decode(logged.seq, bytes).expect("an entry");
-                match entry.act {
-                    Act::Lost { node, .. } => {
-                        givers.retain(|&other| other != node);
-                        waiting.retain(|&other| other != node);
-                    }
-                    Act::Joined if !waiting.contains(&entry.node) && !givers.contains(&entry.node) => {
-                        waiting.push(entry.node);
-                    }
-                    Act::Tick if waiting.contains(&entry.node) && !givers.contains(&entry.node) => {
-                        givers.push(entry.node);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        read.push(logged);
     }
 
     fn follow(&mut self, around: &mut Around<'_>, logged: &Logged) -> Result<(), End> {
@@ -747,30 +477,6 @@ impl Server {
         let Some(term) = &mut self.term else { return };
         term.append = Some(Appending { ask, first: tick, sent: tick, frames: frames.clone() });
         self.out.push(Message::Append { node: term.node, epoch: term.epoch, ask, frames });
-    }
-}
-
-impl Roll {
-    fn admit<'a>(&mut self, entry: &'a Entry) -> Verdict<'a> {
-        let verdict = self.members.admit(entry);
-        match verdict {
-            Verdict::Joined(node) => self.elders.push(node),
-            Verdict::Lost { node, .. } => {
-                self.elders.retain(|&elder| elder != node);
-                self.complete.retain(|&elder| elder != node);
-            }
-            Verdict::Nothing if matches!(entry.act, Act::Tick) => {
-                if self.members.is_live(entry.node) && !self.complete.contains(&entry.node) {
-                    self.complete.push(entry.node);
-                }
-            }
-            Verdict::User(_) | Verdict::Nothing => {}
-        }
-        verdict
-    }
-
-    fn eldest(&self, but: Node) -> Option<Node> {
-        self.elders.iter().copied().find(|&elder| elder != but && self.complete.contains(&elder))
     }
 }
 

@@ -305,14 +305,17 @@ impl World {
     }
 
     fn beat(&mut self, person: usize, tab: usize) {
-        let (wander, beats, pause) = (self.one_in(6), 1 + self.below(20), self.below(10 * SECOND));
+        let (wander, beats) = (self.one_in(6), 1 + self.below(20));
+        // A browser that throttles a hidden tab may wake it just before its deadline, or just after.
+        let hidden = self.one_in(12);
+        let pause = if hidden { 117 * SECOND + self.below(6 * SECOND) } else { 20 * SECOND + self.below(10 * SECOND) };
         let (away, elsewhere) = (self.below(400 * SECOND), self.below(self.servers.len() as u64) as usize);
         let activity = [None, None, Some(Activity::Idle), Some(Activity::Active)][self.below(4) as usize];
         let here = &mut self.people[person].tabs[tab];
         if !here.open {
             (here.open, here.beats_left, here.server) = (true, beats, elsewhere);
         }
-        here.beats_at = self.time + 20 * SECOND + pause;
+        here.beats_at = self.time + pause;
         if wander {
             here.server = elsewhere;
         }
