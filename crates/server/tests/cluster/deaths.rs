@@ -1,0 +1,129 @@
+//! Nodes that die, and nodes that were thought dead.
+
+use std::time::Duration;
+
+use crate::harness::micros;
+use crate::nodes::{Cluster, LEASE, SOON, TIMEOUT, pass};
+use crate::people::{Beating, Person, Route};
+use crate::watchers::{Watcher, exactly_once, nobody_left, settle};
+
+/// What a machine that has much else to do may add to a deadline.
+const SLACK: Duration = Duration::from_secs(5);
+
+async fn people<const N: usize>(cluster: &Cluster, at: usize, names: [&str; N]) -> Vec<Person> {
+    let mut people = Vec::new();
+    for name in names {
+        people.push(cluster.person(at, name).await);
+    }
+    people
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reaches_another_node_in_time_was_never_seen_to_leave_and_ghosts_go_at_their_deadline() {
+    let mut cluster = Cluster::of(3).await;
+    let marker = cluster.person(1, "marker").await;
+    let movers = people(&cluster, 0, ["ann", "ben", "cat"]).await;
+    let wanderers = people(&cluster, 1, ["dan", "eve"]).await;
+    let ghosts = people(&cluster, 0, ["fay", "gus", "hal"]).await;
+    let everybody: Vec<&Person> = movers.iter().chain(&wanderers).chain(&ghosts).chain([&marker]).collect();
+    let watchers = [
+        Watcher::of_everybody(&cluster, &[1]).await,
+        Watcher::of_everybody(&cluster, &[2]).await,
+        // At the node that dies; it goes on at another, and comes back.
+        Watcher::of_everybody(&cluster, &[0, 1]).await,
+        Watcher::of_some(&cluster, &[0, 2], &everybody).await,
+    ];
+    let watchers: Vec<&Watcher> = watchers.iter().collect();
+    let mut beating: Vec<Beating> = movers.iter().map(|who| cluster.beating(who, 0, Route::Stays)).collect();
+    beating.extend(wanderers.iter().map(|who| cluster.beating(who, 1, Route::Wanders)));
+    pass(1.0).await;
+    let mut last = Vec::new();
+    for ghost in &ghosts {
+        last.push(cluster.nodes[0].beat(&ghost.token).await["last_seen"].as_str().unwrap().to_owned());
+    }
+    // Who hears of it in time knows when they were heard.
+    pass(2.0).await;
+    cluster.nodes[0].kill().await;
+    for ghost in &ghosts {
+        for watcher in &watchers {
+            watcher.shows(ghost, "offline", LEASE + TIMEOUT + SLACK).await;
+        }
+    }
+    for (ghost, last) in ghosts.iter().zip(&last) {
+        let shown = cluster.nodes[2].shown(&cluster.boss, ghost.id).await.1.unwrap();
+        let older = micros(last) - micros(&shown);
+        assert!((0..=2_000_000).contains(&older), "{} was heard at {last}, not at {shown}", ghost.name);
+    }
+    // It comes back, knows what happened, and serves.
+    cluster.nodes[0].start().await;
+    cluster.nodes[0].ready(SOON).await;
+    for ghost in &ghosts {
+        assert_eq!(cluster.nodes[0].shown(&cluster.boss, ghost.id).await.0, "offline");
+    }
+    for mover in &movers {
+        assert_eq!(cluster.nodes[0].shown(&cluster.boss, mover.id).await.0, "online");
+    }
+    cluster.nodes[0].login(&ghosts[0].name).await;
+    pass(2.0).await;
+    for beating in beating {
+        let beaten = beating.end().await;
+        assert!(beaten.gap < TIMEOUT, "they were in time: {beaten:?}");
+    }
+    settle(&cluster, &marker, &watchers).await;
+    let happened = exactly_once(&cluster, &watchers, &everybody[..everybody.len() - 1]).await;
+    let stayed = movers.len() + wanderers.len();
+    assert!(happened[..stayed].iter().all(|happened| happened == &["online"]), "{happened:?}");
+    assert_eq!(happened[stayed], ["online", "offline", "online"]);
+    assert!(happened[stayed + 1..].iter().all(|happened| happened == &["online", "offline"]), "{happened:?}");
+    for watcher in &watchers {
+        assert_eq!(watcher.counts().0, 1, "who comes back gets what they missed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_stopped_for_longer_than_its_lease_joins_again_without_a_false_word() {
+    let mut cluster = Cluster::of(3).await;
+    let marker = cluster.person(1, "marker").await;
+    let movers = people(&cluster, 0, ["ann", "ben"]).await;
+    let others = people(&cluster, 1, ["cat", "dan"]).await;
+    // Beats at the node that is stopped, and comes back to it when it goes on.
+    let patient = cluster.person(0, "pat").await;
+    let watchers = [
+        Watcher::of_everybody(&cluster, &[0]).await,
+        Watcher::of_everybody(&cluster, &[1]).await,
+        Watcher::of_everybody(&cluster, &[2]).await,
+    ];
+    let watchers: Vec<&Watcher> = watchers.iter().collect();
+    let mut beating: Vec<Beating> = movers.iter().map(|who| cluster.beating(who, 0, Route::Stays)).collect();
+    beating.extend(others.iter().map(|who| cluster.beating(who, 1, Route::Wanders)));
+    pass(1.0).await;
+    cluster.nodes[0].beat(&patient.token).await;
+    cluster.nodes[0].freeze();
+    // Longer than the lease, with the time that the others take to notice.
+    tokio::time::sleep(LEASE + Duration::from_secs(3)).await;
+    // Somebody goes and comes meanwhile, and the stopped node must not say otherwise.
+    let leaver = cluster.person(1, "leaver").await;
+    assert_eq!(cluster.nodes[2].post("/api/auth/logout/", &leaver.token, serde_json::json!({})).await.0, 200);
+    cluster.nodes[0].thaw();
+    cluster.nodes[0].beat(&patient.token).await;
+    cluster.nodes[0].ready(SOON).await;
+    assert_eq!(cluster.nodes[0].shown(&cluster.boss, leaver.id).await.0, "offline");
+    cluster.all_show(&patient, "online", SOON).await;
+    let keep = cluster.beating(&patient, 0, Route::Stays);
+    pass(2.0).await;
+    for beating in beating.into_iter().chain([keep]) {
+        beating.end().await;
+    }
+    let everybody: Vec<&Person> = movers.iter().chain(&others).chain([&patient]).collect();
+    settle(&cluster, &marker, &watchers).await;
+    let happened = exactly_once(&cluster, &watchers[1..], &everybody).await;
+    assert!(happened.iter().all(|happened| happened == &["online"]), "{happened:?}");
+    nobody_left(&watchers, &everybody);
+    assert_eq!(exactly_once(&cluster, &watchers[1..], &[&leaver]).await, [["online", "offline"]]);
+    // Silence counts again, and once.
+    for watcher in &watchers {
+        watcher.shows(&patient, "offline", TIMEOUT + LEASE + SLACK).await;
+    }
+    settle(&cluster, &marker, &watchers).await;
+    assert_eq!(exactly_once(&cluster, &watchers[1..], &[&patient]).await, [["online", "offline"]]);
+}
