@@ -148,7 +148,8 @@ impl Presently {
         &self.life.shared
     }
 
-    /// Ends everything that is due, and returns when that was kept and told: what the background sweep does, on demand.
+    /// Ends everything that is due, and returns when that was kept and told: what the background sweep does, on demand. Of several nodes
+    /// each ends what is its own.
     ///
     /// # Errors
     /// As [`settled`](Self::settled).
@@ -158,12 +159,18 @@ impl Presently {
         self.settled().await
     }
 
-    /// Returns when everything decided so far was kept and told.
+    /// Returns when everything decided so far was kept and told. One of several nodes has then also followed whatever any of them had
+    /// put into the log before, and what was asked of it itself: who reads here after that reads at least that. (What was asked of another
+    /// node a moment ago may not be in the log yet; to settle them all, settle each, and each once more.)
     ///
     /// # Errors
-    /// [`Error::Store`] when the store refused it: it was told all the same. [`Error::Closed`].
+    /// [`Error::Store`] when the store refused it: it was told all the same. [`Error::Full`] when too much waits to be decided by
+    /// the cluster. [`Error::Closed`].
     pub async fn settled(&self) -> Result<(), Error> {
         self.shared().closed()?;
+        if let Some(cluster) = &self.shared().cluster {
+            cluster.caught_up(self.shared()).await?;
+        }
         let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick, None);
         self.kept(kept).await
     }
@@ -252,6 +259,7 @@ impl Presently {
         shared.stream.close();
         // Whoever still waits is told by the end of their channel.
         drop(shared.queue.take());
+        drop(shared.cluster.as_ref().map(|cluster| cluster.proposals.close()));
         match &kept {
             Ok(()) => tracing::info!("everything is kept; presence ends"),
             Err(error) => tracing::error!(%error, "not everything could be kept; presence ends"),

@@ -1,8 +1,34 @@
-//! What an account is after a change.
+//! What an account is when it is made, and after a change.
 
 use jiff::Timestamp;
-use presently_accounts::{Account, Changes};
+use presently_accounts::{Account, AccountId, Changes, NewAccount};
 
+/// What a new account is under its number.
+pub(crate) fn made(id: AccountId, new: NewAccount, now: Timestamp) -> Account {
+    Account {
+        id,
+        username: new.username,
+        email: new.email,
+        password: new.password,
+        first_name: new.first_name,
+        last_name: new.last_name,
+        avatar: None,
+        bio: String::new(),
+        role: new.role,
+        status: new.status,
+        is_active: true,
+        is_staff: new.is_staff,
+        email_verified: new.email_verified,
+        is_approved: new.is_approved,
+        message_count: 0,
+        report_count: 0,
+        created_at: now,
+        updated_at: now,
+        tokens_valid_after: None,
+    }
+}
+
+/// What an account is after a change.
 pub(crate) fn changed(old: Account, changes: Changes, now: Timestamp) -> Account {
     Account {
         email: changes.email.unwrap_or(old.email),

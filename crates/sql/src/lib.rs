@@ -18,7 +18,10 @@
 mod changed;
 mod failure;
 mod moment;
+mod page;
 pub mod postgres;
+mod probe;
+mod rows;
 mod search;
 pub mod sqlite;
 

@@ -11,7 +11,7 @@ use presently_core::Input;
 use presently_core::cluster::Act;
 
 use super::Cluster;
-use super::proposals::{Proposal, Wish};
+use super::proposals::{Finish, Proposal, Wish};
 use crate::config::Error;
 use crate::shard::Shard;
 use crate::shared::{Outcome, Shared};
@@ -69,7 +69,7 @@ impl Shared {
         if outcome.is_ok() {
             cluster.alone.lock().note(wish);
         }
-        if let Some(finish) = finish {
+        if let Some(Finish::Decided(finish)) = finish {
             finish(self, outcome.map(|outcome| (shard, outcome)));
         }
     }

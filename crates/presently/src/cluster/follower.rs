@@ -8,7 +8,7 @@ use presently_core::cluster::{Act, Verdict};
 
 use super::copy;
 use super::frame::{self, Frame};
-use super::proposals::Proposal;
+use super::proposals::{Finish, Proposal};
 use super::term::{End, Term};
 use crate::bus::BusError;
 use crate::queue::Logged;
@@ -83,7 +83,14 @@ fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
             term.cluster.stand(Some(&term.followed.lock().roll));
         }
         Verdict::Nothing if matches!(entry.act, Act::Joined) && !own => term.copies.ask(entry.node),
-        Verdict::Nothing if matches!(entry.act, Act::Tick) => term.cluster.stand(Some(&term.followed.lock().roll)),
+        Verdict::Nothing if matches!(entry.act, Act::Tick) => {
+            term.cluster.stand(Some(&term.followed.lock().roll));
+            if let Some(Finish::Reached(told)) = proposal.and_then(|proposal| proposal.finish) {
+                // What is told from here on is at this position, or later.
+                term.shared.queue.followed(entry.seq);
+                let _ = told.send(());
+            }
+        }
         Verdict::Joined(_) | Verdict::Nothing => {}
     }
     None
@@ -100,7 +107,10 @@ fn follow_user(
     let from = Logged { user, seq: entry.seq, own: entry.node == term.node };
     let finish = proposal.and_then(|proposal| {
         shared.metrics.settled(shared.clock.now().tick - proposal.at);
-        proposal.finish
+        match proposal.finish? {
+            Finish::Decided(finish) => Some(finish),
+            Finish::Reached(_) => None,
+        }
     });
     shared.shards.with(user, |shard| {
         let now = Now { tick: shared.clock.now().tick, wall: entry.wall };

@@ -31,7 +31,7 @@ use presently_core::cluster::{Act, Node};
 use presently_core::{Input, Tick};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use proposals::{Proposal, Proposals, Refusal, Wish};
+pub(crate) use proposals::{Finish, Proposal, Proposals, Refusal, Wish};
 pub(crate) use term::take_part;
 pub(crate) use whispers::whisper;
 
@@ -150,6 +150,27 @@ impl Cluster {
         }
     }
 
+    /// Returns when this node has followed whatever was in the log when this was called, and whatever it had proposed itself; at once
+    /// when it decides alone.
+    pub(crate) async fn caught_up(&self, shared: &Shared) -> Result<(), Error> {
+        loop {
+            shared.closed()?;
+            let (told, reached) = oneshot::channel();
+            let now = shared.clock.now();
+            let finish = Some(Finish::Reached(told));
+            let proposal = Proposal { wish: Wish::Act(Act::Tick), wall: now.wall, at: now.tick, finish };
+            match self.proposals.push(proposal) {
+                Ok(()) => {}
+                Err(Refusal::Full) => return Err(Error::Full),
+                Err(Refusal::Alone(_)) => return Ok(()),
+            }
+            // When it came to nothing the membership is over, and another one, or none, begins.
+            if reached.await.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Proposes something that nobody waits for. False when there is no room, or nobody to propose it to.
     pub(crate) fn propose(&self, shared: &Shared, act: Act) -> bool {
         let now = shared.clock.now();
@@ -204,17 +225,17 @@ impl Shared {
         finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T + Send + 'static,
     ) -> Result<Decision<T>, Error> {
         let (told, mut made) = oneshot::channel();
-        let finish = Box::new(move |shared: &Self, decided: Result<(&mut Shard, Outcome), Error>| {
+        let finish = Finish::Decided(Box::new(move |shared, decided| {
             // Who gave up waiting changes nothing.
             let _ = told.send(decided.map(|(shard, outcome)| finish(shared, shard, outcome)));
-        });
+        }));
         let now = self.clock.now();
         let proposal = Proposal { wish, wall: now.wall, at: now.tick, finish: Some(finish) };
         match cluster.proposals.push(proposal) {
             Ok(()) => Ok(Decision::Pending(made)),
             Err(Refusal::Full) => Err(Error::Full),
             Err(Refusal::Alone(proposal)) => {
-                self.settle_alone(cluster, shard, proposal);
+                self.settle_alone(cluster, shard, *proposal);
                 made.try_recv().unwrap_or(Err(Error::Closed)).map(Decision::Made)
             }
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use presently_core::cluster::{Act, Entry, Node};
 use presently_core::{Now, Tick, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::frame;
 use crate::config::Error;
@@ -19,8 +19,15 @@ use crate::shard::Shard;
 use crate::shared::{Outcome, Shared};
 use crate::store::VeilRow;
 
-/// What is left to do once a proposal is decided. Given the shard of the user, which is held, or why nothing has changed.
-pub(crate) type Finish = Box<dyn FnOnce(&Shared, Result<(&mut Shard, Outcome), Error>) + Send>;
+/// Given the shard of the user, which is held, or why nothing has changed.
+pub(crate) type Conclude = Box<dyn FnOnce(&Shared, Result<(&mut Shard, Outcome), Error>) + Send>;
+
+/// What is left to do once a proposal is decided.
+pub(crate) enum Finish {
+    Decided(Conclude),
+    /// Tells somebody who waits that the log was followed so far.
+    Reached(oneshot::Sender<()>),
+}
 
 /// What is to be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +94,7 @@ impl Proposals {
     pub(crate) fn push(&self, proposal: Proposal) -> Result<(), Refusal> {
         let mut inner = self.inner.lock();
         if !inner.open {
-            return Err(Refusal::Alone(proposal));
+            return Err(Refusal::Alone(Box::new(proposal)));
         }
         if inner.waiting.len() + inner.given.len() >= Self::MAX {
             return Err(Refusal::Full);
@@ -199,7 +206,7 @@ impl Proposals {
 /// Why a proposal was not taken.
 pub(crate) enum Refusal {
     /// This node is cut off, and decides it itself.
-    Alone(Proposal),
+    Alone(Box<Proposal>),
     /// There are too many.
     Full,
 }

@@ -51,7 +51,7 @@ impl Socket {
 
 /// A client without surprises.
 pub(crate) fn client() -> reqwest::Client {
-    crate::harness::client().no_proxy().build().unwrap()
+    crate::harness::wire::client().no_proxy().build().unwrap()
 }
 
 /// Moves the clock, in steps that no write can seem slow in: the store works in real time, whatever the clock says.

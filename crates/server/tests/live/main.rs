@@ -5,8 +5,8 @@ mod ask;
 #[expect(dead_code, reason = "shared with the tests of several nodes, which use the rest of it")]
 mod clients;
 mod events;
-#[path = "../http/harness.rs"]
-#[expect(dead_code, reason = "shared with the tests of HTTP, which use all of it")]
+#[path = "../http/harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "shared with the tests of HTTP, which use all of it")]
 mod harness;
 mod limits;
 mod line;

@@ -4,69 +4,43 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
-use presently_accounts::{
-    Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, StoreError, fold_case,
-};
+use presently_accounts::{Account, AccountId, Changes, NewAccount, PasswordHash, StoreError, fold_case};
+use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
 
 use super::PostgresStores;
 use super::page;
 use super::pool::Pool;
-use super::presence::word;
-use super::text::{kept as text, read};
-use crate::changed::changed;
+use super::text::kept as text;
+use crate::changed::{changed, made};
 use crate::failure::Failure;
-use crate::moment::{kept, micros, moment};
+use crate::moment::{kept, micros};
+use crate::rows::Columns as _;
+use crate::rows::accounts as rows;
+use crate::rows::accounts::{
+    CHANGES_MAX, SESSIONS_MAX, select_accounts, select_audit, select_sessions, session_columns,
+};
 use crate::search::search_key;
 
-/// Sessions of one account in one answer.
-const SESSIONS_MAX: u32 = 1_000;
-/// Changes in one answer.
-const CHANGES_MAX: usize = 10_000;
 /// The key of the advisory lock under which changes are numbered: "PRSN", then 2.
 const NUMBERING_LOCK: i64 = 0x5052_534e_0000_0002;
-
-/// Selects what [`account_row`] reads.
-macro_rules! select_accounts {
-    ($rest:literal) => {
-        concat!(
-            "SELECT u.id, u.username, u.email, u.password_hash, u.first_name, u.last_name, u.avatar, u.bio, u.role, ",
-            "u.status, u.is_active, u.is_staff, u.email_verified, u.is_approved, u.message_count, u.report_count, ",
-            "u.created_at, u.updated_at, u.tokens_valid_after ",
-            $rest
-        )
-    };
-}
-pub(super) use select_accounts;
-
-/// Selects what [`session_row`] reads.
-macro_rules! select_sessions {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at ",
-            "FROM credential_sessions ",
-            $rest
-        )
-    };
-}
 
 #[async_trait]
 impl AccountStore for PostgresStores {
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.id = $1");
-        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(id.0), account_row).await?.pop())
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(id.0), rows::account).await?.pop())
     }
 
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.id = ANY($1)");
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(ids), account_row).await?)
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(ids), rows::account).await?)
     }
 
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.username_key = $1");
-        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(&fold_case(username))), account_row).await?.pop())
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(&fold_case(username))), rows::account).await?.pop())
     }
 
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
@@ -76,13 +50,13 @@ impl AccountStore for PostgresStores {
     async fn admin_count(&self) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM users \
              WHERE (is_staff OR role = 'admin') AND is_active AND status = 'active'";
-        let count = self.shared.pool.rows(sqlx::query(SQL), |row| Ok(row.try_get::<i64, _>(0)?)).await?.pop();
+        let count = self.shared.pool.rows(sqlx::query(SQL), |row| row.number(0)).await?.pop();
         Ok(count.unwrap_or(0).unsigned_abs())
     }
 
     async fn barred(&self) -> Result<Vec<AccountId>, StoreError> {
         const SQL: &str = "SELECT id FROM users WHERE NOT is_active OR status <> 'active'";
-        Ok(self.shared.pool.rows(sqlx::query(SQL), |row| Ok(AccountId(row.try_get(0)?))).await?)
+        Ok(self.shared.pool.rows(sqlx::query(SQL), |row| Ok(AccountId(row.number(0)?))).await?)
     }
 
     async fn insert(
@@ -140,24 +114,25 @@ impl AccountStore for PostgresStores {
     }
 
     async fn audit_page(&self, before_id: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
-        const SQL: &str =
-            "SELECT id, actor, action, target, detail, at FROM audit_log WHERE id < $1 ORDER BY id DESC LIMIT $2";
+        const SQL: &str = select_audit!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
         let query = sqlx::query(SQL).bind(before_id.unwrap_or(i64::MAX)).bind(i64::from(limit));
-        Ok(self.shared.pool.rows(query, audit_row).await?)
+        Ok(self.shared.pool.rows(query, rows::audit).await?)
     }
 
     async fn open_session(&self, session: &CredentialSession) -> Result<bool, StoreError> {
         // The account is held for as long: whoever suspends it comes before, and no session is opened, or after, and ends it.
-        const SQL: &str = "INSERT INTO credential_sessions \
-             (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at) \
-             SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 AND is_active AND status = 'active' FOR SHARE";
+        const SQL: &str = concat!(
+            "INSERT INTO credential_sessions (",
+            session_columns!(),
+            ") SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 AND is_active AND status = 'active' FOR SHARE"
+        );
         let opened = self.execute(bind_session(sqlx::query(SQL), session)).await?;
         Ok(opened == 1)
     }
 
     async fn session(&self, id: &str) -> Result<Option<CredentialSession>, StoreError> {
         const SQL: &str = select_sessions!("WHERE id = $1");
-        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(id)), session_row).await?.pop())
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(id)), rows::session).await?.pop())
     }
 
     async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError> {
@@ -165,7 +140,7 @@ impl AccountStore for PostgresStores {
             "WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 ORDER BY created_at, id LIMIT $3"
         );
         let query = sqlx::query(SQL).bind(account.0).bind(micros(now)).bind(i64::from(SESSIONS_MAX));
-        Ok(self.shared.pool.rows(query, session_row).await?)
+        Ok(self.shared.pool.rows(query, rows::session).await?)
     }
 
     async fn rotate(
@@ -228,11 +203,8 @@ impl AccountStore for PostgresStores {
         if newest_change(&self.shared.pool).await? <= after {
             return Ok((after, Vec::new()));
         }
-        let query = sqlx::query(SQL).bind(after).bind(i64::try_from(CHANGES_MAX).unwrap_or(i64::MAX));
-        let change = |row: &PgRow| Ok((row.try_get::<i64, _>(0)?, AccountId(row.try_get(1)?)));
-        let changes = self.shared.pool.rows(query, change).await?;
-        let newest = changes.last().map_or(after, |(seq, _)| *seq);
-        Ok((newest, changes.into_iter().map(|(_, id)| id).collect()))
+        let query = sqlx::query(SQL).bind(after).bind(i64::from(CHANGES_MAX));
+        Ok(rows::read_up_to(after, self.shared.pool.rows(query, rows::change).await?))
     }
 }
 
@@ -244,7 +216,7 @@ async fn newest_change(pool: &Pool) -> Result<i64, Failure> {
          INSERT INTO account_changes (seq, user_id) \
          SELECT nextval('account_changes_seq'), user_id FROM (SELECT DISTINCT user_id FROM taken) AS users \
          ON CONFLICT (user_id) DO UPDATE SET seq = excluded.seq";
-    let newest = |row: &PgRow| Ok((row.try_get::<i64, _>(0)?, row.try_get::<bool, _>(1)?));
+    let newest = |row: &PgRow| Ok((row.number(0)?, row.truth(1)?));
     let found = pool.rows(sqlx::query(NEWEST), newest).await?.pop();
     let (newest, more) = found.unwrap_or_default();
     if !more {
@@ -256,7 +228,7 @@ async fn newest_change(pool: &Pool) -> Result<i64, Failure> {
             sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(NUMBERING_LOCK).execute(&mut *connection).await?;
             sqlx::query(NUMBER).execute(&mut *connection).await?;
             let row = sqlx::query("SELECT coalesce(max(seq), 0) FROM account_changes").fetch_one(connection).await?;
-            Ok(row.try_get(0)?)
+            row.number(0)
         }
         .boxed()
     })
@@ -290,29 +262,9 @@ async fn insert(
         .fetch_all(&mut *connection)
         .await?;
     let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
-    let id = AccountId(row.try_get(0)?);
+    let id = AccountId(row.number(0)?);
     log(connection, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
-    Ok(Account {
-        id,
-        username: new.username,
-        email: new.email,
-        password: new.password,
-        first_name: new.first_name,
-        last_name: new.last_name,
-        avatar: None,
-        bio: String::new(),
-        role: new.role,
-        status: new.status,
-        is_active: true,
-        is_staff: new.is_staff,
-        email_verified: new.email_verified,
-        is_approved: new.is_approved,
-        message_count: 0,
-        report_count: 0,
-        created_at: now,
-        updated_at: now,
-        tokens_valid_after: None,
-    })
+    Ok(made(id, new, now))
 }
 
 async fn update(
@@ -327,7 +279,7 @@ async fn update(
          bio = $7, role = $8, status = $9, is_active = $10, is_staff = $11, email_verified = $12, is_approved = $13, \
          updated_at = $14, tokens_valid_after = $15, search_key = $16 WHERE id = $1";
     let found = sqlx::query(FIND).bind(id.0).fetch_all(&mut *connection).await?;
-    let old = account_row(found.first().ok_or(Failure::NotFound)?)?;
+    let old = rows::account(found.first().ok_or(Failure::NotFound)?)?;
     let ends_sessions = changes.end_sessions;
     let new = changed(old, changes, now);
     sqlx::query(SQL)
@@ -362,9 +314,11 @@ async fn update(
 
 async fn end_session(connection: &mut PgConnection, session: CredentialSession) -> Result<(), Failure> {
     const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, $1) WHERE id = $2 AND user_id = $3";
-    const REFUSE: &str = "INSERT INTO credential_sessions \
-         (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at) \
-         SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 FOR SHARE ON CONFLICT (id) DO NOTHING";
+    const REFUSE: &str = concat!(
+        "INSERT INTO credential_sessions (",
+        session_columns!(),
+        ") SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 FOR SHARE ON CONFLICT (id) DO NOTHING"
+    );
     let ended = sqlx::query(END)
         .bind(session.ended_at.map(micros))
         .bind(text(&session.id))
@@ -405,65 +359,4 @@ fn bind_session(query: Query, session: &CredentialSession) -> Query {
         .bind(micros(session.created_at))
         .bind(micros(session.expires_at))
         .bind(session.ended_at.map(micros))
-}
-
-pub(super) fn account_row(row: &PgRow) -> Result<Account, Failure> {
-    Ok(Account {
-        id: AccountId(row.try_get(0)?),
-        username: name(row, 1)?,
-        email: name(row, 2)?,
-        password: PasswordHash(name(row, 3)?),
-        first_name: name(row, 4)?,
-        last_name: name(row, 5)?,
-        avatar: row.try_get::<Option<&str>, _>(6)?.map(|kept| read(kept).into_owned()),
-        bio: name(row, 7)?,
-        role: word(row, 8, Role::parse)?,
-        status: word(row, 9, AccountStatus::parse)?,
-        is_active: row.try_get(10)?,
-        is_staff: row.try_get(11)?,
-        email_verified: row.try_get(12)?,
-        is_approved: row.try_get(13)?,
-        message_count: row.try_get(14)?,
-        report_count: row.try_get(15)?,
-        created_at: time(row, 16)?,
-        updated_at: time(row, 17)?,
-        tokens_valid_after: row.try_get::<Option<i64>, _>(18)?.map(known_moment).transpose()?,
-    })
-}
-
-fn session_row(row: &PgRow) -> Result<CredentialSession, Failure> {
-    Ok(CredentialSession {
-        id: name(row, 0)?,
-        account: AccountId(row.try_get(1)?),
-        refresh_jti: name(row, 2)?,
-        address: name(row, 3)?,
-        device: name(row, 4)?,
-        created_at: time(row, 5)?,
-        expires_at: time(row, 6)?,
-        ended_at: row.try_get::<Option<i64>, _>(7)?.map(known_moment).transpose()?,
-    })
-}
-
-fn audit_row(row: &PgRow) -> Result<(i64, AuditEntry), Failure> {
-    let entry = AuditEntry {
-        actor: row.try_get::<Option<i64>, _>(1)?.map(AccountId),
-        action: name(row, 2)?,
-        target: row.try_get::<Option<i64>, _>(3)?.map(AccountId),
-        detail: name(row, 4)?,
-        at: time(row, 5)?,
-    };
-    Ok((row.try_get(0)?, entry))
-}
-
-/// A text as it was before it was kept.
-pub(super) fn name(row: &PgRow, column: usize) -> Result<String, Failure> {
-    Ok(read(row.try_get(column)?).into_owned())
-}
-
-pub(super) fn time(row: &PgRow, column: usize) -> Result<Timestamp, Failure> {
-    known_moment(row.try_get(column)?)
-}
-
-pub(super) fn known_moment(micros: i64) -> Result<Timestamp, Failure> {
-    moment(micros).ok_or_else(|| Failure::nonsense(format_args!("no such time: {micros}")))
 }

@@ -4,12 +4,13 @@
 
 use std::borrow::Cow;
 
-use presently::store::{Audience, Batch, TransitionRow};
+use presently::store::{Batch, TransitionRow};
 use presently::{Source, UserId};
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::text::kept;
 use crate::failure::Failure;
+use crate::rows::presence::audience_word;
 
 type Texts<'b> = Vec<Cow<'b, str>>;
 
@@ -218,7 +219,6 @@ fn ended(users: &[UserId], sql: &'static str) -> Option<Statement> {
 }
 
 fn transitions(rows: &[TransitionRow]) -> Option<Statement> {
-    let audience = |row: &TransitionRow| (row.audience != Audience::Everybody).then(|| row.audience.as_str());
     (!rows.is_empty()).then(|| {
         sqlx::query(TRANSITIONS)
             .bind(texts(rows.iter().map(|row| row.user.as_str())))
@@ -227,7 +227,7 @@ fn transitions(rows: &[TransitionRow]) -> Option<Statement> {
             .bind(rows.iter().map(|row| row.at.0).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.last_seen.map(|at| at.0)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.reason.as_str()).collect::<Vec<_>>())
-            .bind(rows.iter().map(audience).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| audience_word(row.audience)).collect::<Vec<_>>())
     })
 }
 

@@ -5,21 +5,15 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use presently_accounts::store::{ApiKeyStore, AuditEntry};
 use presently_accounts::{ApiKey, ApiKeyId, KeyHash, NewApiKey, StoreError, WhichKey};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use super::PostgresStores;
-use super::accounts::{known_moment, log, name, time};
+use super::accounts::log;
 use super::text::kept as text;
 use crate::failure::Failure;
 use crate::moment::{kept, micros};
-
-/// The columns that [`key_row`] reads.
-macro_rules! key_columns {
-    () => {
-        "id, name, prefix, key_hash, created_at, last_used_at, revoked_at"
-    };
-}
+use crate::rows::accounts as rows;
+use crate::rows::accounts::key_columns;
 
 #[async_trait]
 impl ApiKeyStore for PostgresStores {
@@ -44,14 +38,12 @@ impl ApiKeyStore for PostgresStores {
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", key_columns!(), " FROM api_keys ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 10000");
-        Ok(self.shared.pool.rows(sqlx::query(SQL), key_row).await?)
+        Ok(self.shared.pool.rows(sqlx::query(rows::KEYS), rows::key).await?)
     }
 
     async fn api_key(&self, hash: &KeyHash) -> Result<Option<ApiKey>, StoreError> {
         const SQL: &str = concat!("SELECT ", key_columns!(), " FROM api_keys WHERE key_hash = $1");
-        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(hash.0.to_vec()), key_row).await?.pop())
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(hash.0.to_vec()), rows::key).await?.pop())
     }
 
     async fn revoke_api_key(
@@ -94,21 +86,7 @@ async fn changed(
     audit: Option<AuditEntry>,
 ) -> Result<Option<ApiKey>, Failure> {
     let rows = query.fetch_all(&mut *connection).await?;
-    let Some(key) = rows.first().map(key_row).transpose()? else { return Ok(None) };
+    let Some(key) = rows.first().map(rows::key).transpose()? else { return Ok(None) };
     log(connection, audit.map(|audit| key.described(&audit))).await?;
     Ok(Some(key))
-}
-
-fn key_row(row: &PgRow) -> Result<ApiKey, Failure> {
-    let hash: &[u8] = row.try_get(3)?;
-    let some_time = |column: usize| row.try_get::<Option<i64>, _>(column)?.map(known_moment).transpose();
-    Ok(ApiKey {
-        id: ApiKeyId(row.try_get(0)?),
-        name: name(row, 1)?,
-        prefix: name(row, 2)?,
-        hash: KeyHash(hash.try_into().map_err(|_| Failure::nonsense("a key's hash of another length"))?),
-        created_at: time(row, 4)?,
-        last_used_at: some_time(5)?,
-        revoked_at: some_time(6)?,
-    })
 }

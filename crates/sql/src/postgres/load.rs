@@ -3,23 +3,19 @@
 //! Presences and sessions come by the million: they are copied out in PostgreSQL's binary format and read where they lie.
 
 use futures_util::TryStreamExt as _;
-use presently::store::{EvidenceBlock, Saved, VeilRow};
-use presently::{Activity, HeldRow, OverrideRow, PresenceRow, SessionRow, Source, Status, Timestamp, UserId};
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, Row as _};
+use presently::store::Saved;
+use presently::{Activity, PresenceRow, SessionRow, Status, Timestamp, UserId};
+use sqlx::PgConnection;
 
 use super::Node;
 use super::pool::Pool;
-use super::presence::{user, word};
 use super::text::read;
 use crate::failure::Failure;
+use crate::rows::presence as rows;
+use crate::rows::presence::select_presence;
 
-const PRESENCES: &str = "COPY (SELECT user_id, online_status, last_seen, since FROM presence \
-     WHERE online_status <> 'offline') TO STDOUT (FORMAT binary)";
-const OVERRIDES: &str = "SELECT user_id, source, status, set_at, ends_at FROM overrides";
-const HELD: &str = "SELECT user_id, status, set_at FROM held";
-const VEILS: &str = "SELECT user_id, invisible, at, last_seen, since, since_holds FROM veils";
+const PRESENCES: &str =
+    concat!("COPY (", select_presence!("WHERE online_status <> 'offline'"), ") TO STDOUT (FORMAT binary)");
 const EVIDENCE: &str = "SELECT at, packed FROM evidence WHERE node = $1 ORDER BY id";
 /// What every binary copy begins with; eleven bytes of flags and extensions follow in eight.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -48,11 +44,17 @@ async fn everything(
     );
     copied(connection, PRESENCES, |row| Ok(Saved::Presence(presence(row)?)), saved).await?;
     copied(connection, &sessions, |row| Ok(Saved::Session(session(row)?)), saved).await?;
-    one_by_one(connection, sqlx::query(OVERRIDES), |row| Ok(Saved::Override(override_row(row)?)), saved).await?;
-    one_by_one(connection, sqlx::query(HELD), |row| Ok(Saved::Held(held_row(row)?)), saved).await?;
-    one_by_one(connection, sqlx::query(VEILS), |row| Ok(Saved::Veil(veil_row(row)?)), saved).await?;
+    rows::hand_over(
+        sqlx::query(rows::OVERRIDES).fetch(&mut *connection),
+        rows::status_override,
+        Saved::Override,
+        saved,
+    )
+    .await?;
+    rows::hand_over(sqlx::query(rows::HELD).fetch(&mut *connection), rows::held, Saved::Held, saved).await?;
+    rows::hand_over(sqlx::query(rows::VEILS).fetch(&mut *connection), rows::veil, Saved::Veil, saved).await?;
     let blocks = sqlx::query(EVIDENCE).bind(node.as_str());
-    one_by_one(connection, blocks, |row| Ok(Saved::Evidence(evidence_block(row)?)), saved).await
+    rows::hand_over(blocks.fetch(connection), rows::evidence, Saved::Evidence, saved).await
 }
 
 async fn copied(
@@ -164,47 +166,4 @@ fn session(row: &mut Fields<'_>) -> Result<SessionRow, Failure> {
         opened_at: Timestamp(row.number()?),
         last_evidence: Timestamp(row.number()?),
     })
-}
-
-async fn one_by_one(
-    connection: &mut PgConnection,
-    query: Query<'static, Postgres, PgArguments>,
-    decode: fn(&PgRow) -> Result<Saved, Failure>,
-    saved: &mut (dyn FnMut(Saved) + Send),
-) -> Result<(), Failure> {
-    let mut rows = query.fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        saved(decode(&row)?);
-        tokio::task::coop::consume_budget().await;
-    }
-    Ok(())
-}
-
-fn override_row(row: &PgRow) -> Result<OverrideRow, Failure> {
-    Ok(OverrideRow {
-        user: user(row, 0)?,
-        source: word(row, 1, Source::parse)?,
-        status: word(row, 2, Status::parse)?,
-        set_at: Timestamp(row.try_get(3)?),
-        ends_at: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
-    })
-}
-
-fn held_row(row: &PgRow) -> Result<HeldRow, Failure> {
-    Ok(HeldRow { user: user(row, 0)?, status: word(row, 1, Status::parse)?, set_at: Timestamp(row.try_get(2)?) })
-}
-
-fn veil_row(row: &PgRow) -> Result<VeilRow, Failure> {
-    Ok(VeilRow {
-        user: user(row, 0)?,
-        invisible: row.try_get(1)?,
-        at: Timestamp(row.try_get(2)?),
-        last_seen: row.try_get::<Option<i64>, _>(3)?.map(Timestamp),
-        since: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
-        since_holds: row.try_get(5)?,
-    })
-}
-
-fn evidence_block(row: &PgRow) -> Result<EvidenceBlock, Failure> {
-    Ok(EvidenceBlock { at: Timestamp(row.try_get(0)?), packed: row.try_get(1)? })
 }

@@ -25,10 +25,9 @@ use futures_util::future::BoxFuture;
 use presently::store::StoreError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, Row as _};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::probe::Probe;
 pub use copy::{CopyError, Progress};
 pub(crate) use failure::failure_of;
 pub use node::Node;
@@ -52,7 +51,7 @@ struct Shared {
     /// This process among those that write batches, and the number of its newest batch.
     writer: String,
     batch: AtomicI64,
-    probed: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    probe: Probe,
 }
 
 impl PostgresStores {
@@ -70,7 +69,7 @@ impl PostgresStores {
             node: options.node,
             writer: writer_name(),
             batch: AtomicI64::new(0),
-            probed: Mutex::default(),
+            probe: Probe::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -91,6 +90,17 @@ impl PostgresStores {
         self.shared.pool.execute(sqlx::query(KEEP).bind(name).bind(fresh)).await?;
         let found = self.shared.pool.rows(sqlx::query(READ).bind(name), |row| Ok(row.try_get(0)?)).await?.pop();
         found.ok_or_else(|| StoreError::Damaged("a secret vanished".to_owned()))
+    }
+
+    /// What they know by this name from now on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn replace_secret(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        const SQL: &str =
+            "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.shared.pool.execute(sqlx::query(SQL).bind(name).bind(value)).await?;
+        Ok(())
     }
 
     /// Closes the connections. Every later call is refused as unavailable.

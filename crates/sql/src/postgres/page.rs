@@ -1,13 +1,12 @@
 //! Pages of accounts, with what is live laid over what is kept.
 
-use presently_accounts::store::{Live, Ordering, Page, PageQuery};
-use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
+use presently_accounts::store::{Ordering, Page, PageQuery};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::accounts::{account_row, select_accounts};
 use super::pool::{Pool, in_time};
-use super::text::kept;
 use crate::failure::Failure;
-use crate::search::pattern;
+use crate::page;
+use crate::rows::accounts::select_accounts;
 
 pub(super) async fn page(pool: &Pool, query: &PageQuery) -> Result<Page, Failure> {
     // One snapshot: the count is that of the list.
@@ -20,7 +19,7 @@ pub(super) async fn page(pool: &Pool, query: &PageQuery) -> Result<Page, Failure
 async fn read_page(snapshot: &mut PgConnection, query: &PageQuery) -> Result<Page, Failure> {
     let mut counting = QueryBuilder::<Postgres>::new("SELECT count(*) FROM users u WHERE TRUE");
     push_filters(&mut counting, query);
-    let count: i64 = counting.build().fetch_one(&mut *snapshot).await?.try_get(0)?;
+    let count = counting.build().fetch_one(&mut *snapshot).await?;
 
     // The sort carries numbers only; whole rows are fetched for those that are on the page.
     let mut listing = QueryBuilder::<Postgres>::new(select_accounts!("FROM (SELECT u.id AS id, "));
@@ -61,21 +60,13 @@ async fn read_page(snapshot: &mut PgConnection, query: &PageQuery) -> Result<Pag
     }
     listing.push(" WHERE TRUE");
     push_filters(&mut listing, query);
-    listing.push(if query.descending { " ORDER BY place DESC, u.id DESC" } else { " ORDER BY place, u.id" });
+    page::push_choice(&mut listing, query);
     if query.limit > 0 {
         listing.push(" LIMIT ").push_bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
     }
-    listing.push(" OFFSET ").push_bind(i64::try_from(query.offset).unwrap_or(i64::MAX));
-    listing.push(") AS chosen JOIN users u ON u.id = chosen.id");
-    let order = if query.descending {
-        " ORDER BY chosen.place DESC, chosen.id DESC"
-    } else {
-        " ORDER BY chosen.place, chosen.id"
-    };
-    listing.push(order);
+    page::push_chosen(&mut listing, query);
     let rows = listing.build().fetch_all(&mut *snapshot).await?;
-    let accounts = rows.iter().map(account_row).collect::<Result<_, _>>()?;
-    Ok(Page { count: count.unsigned_abs(), accounts })
+    page::read(&count, &rows)
 }
 
 /// Joins what is live as a table of two columns.
@@ -86,30 +77,19 @@ fn push_live(sql: &mut QueryBuilder<Postgres>, column: &str, live: &[(i64, i64)]
 }
 
 fn push_filters(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
-    if let Some(search) = query.search.as_deref().filter(|text| !text.is_empty()) {
-        sql.push(" AND u.search_key LIKE ").push_bind(kept(&pattern(search)).into_owned()).push(r" ESCAPE '\'");
-    }
-    if let Some(status) = query.status {
-        sql.push(" AND u.status = ").push_bind(status.as_str());
-    }
-    if let Some(is_active) = query.is_active {
-        sql.push(" AND u.is_active = ").push_bind(is_active);
-    }
-    if let Some(role) = query.role {
-        sql.push(" AND u.role = ").push_bind(role.as_str());
-    }
+    page::push_filters(sql, query);
     match query.online_status {
         None => {}
         // Who is not live is offline.
         Some("offline") => {
-            sql.push(" AND u.id <> ALL(").push_bind(with_status(&query.live, |live| live != "offline")).push(")");
+            sql.push(" AND u.id <> ALL(")
+                .push_bind(page::with_status(&query.live, |live| live != "offline").collect::<Vec<_>>())
+                .push(")");
         }
         Some(status) => {
-            sql.push(" AND u.id = ANY(").push_bind(with_status(&query.live, |live| live == status)).push(")");
+            sql.push(" AND u.id = ANY(")
+                .push_bind(page::with_status(&query.live, |live| live == status).collect::<Vec<_>>())
+                .push(")");
         }
     }
-}
-
-fn with_status(live: &[Live], is_wanted: impl Fn(&str) -> bool) -> Vec<i64> {
-    live.iter().filter(|live| is_wanted(live.online_status)).map(|live| live.account.0).collect()
 }

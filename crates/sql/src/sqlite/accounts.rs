@@ -4,65 +4,37 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
-use presently_accounts::{
-    Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, StoreError, fold_case,
-};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use presently_accounts::{Account, AccountId, Changes, NewAccount, PasswordHash, StoreError, fold_case};
+use sqlx::SqliteConnection;
 
 use super::SqliteStores;
 use super::page;
-use super::presence::word;
-use crate::changed::changed;
+use crate::changed::{changed, made};
 use crate::failure::Failure;
-use crate::moment::{kept, micros, moment};
+use crate::moment::{kept, micros};
+use crate::rows::Columns as _;
+use crate::rows::accounts as rows;
+use crate::rows::accounts::{
+    CHANGES_MAX, SESSIONS_MAX, select_accounts, select_audit, select_sessions, session_columns,
+};
 use crate::search::search_key;
-
-/// Sessions of one account in one answer.
-const SESSIONS_MAX: u32 = 1_000;
-/// Changes in one answer.
-const CHANGES_MAX: usize = 10_000;
-
-/// Selects what [`account_row`] reads.
-macro_rules! select_accounts {
-    ($rest:literal) => {
-        concat!(
-            "SELECT u.id, u.username, u.email, u.password_hash, u.first_name, u.last_name, u.avatar, u.bio, u.role, ",
-            "u.status, u.is_active, u.is_staff, u.email_verified, u.is_approved, u.message_count, u.report_count, ",
-            "u.created_at, u.updated_at, u.tokens_valid_after ",
-            $rest
-        )
-    };
-}
-pub(super) use select_accounts;
-
-/// Selects what [`session_row`] reads.
-macro_rules! select_sessions {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at ",
-            "FROM credential_sessions ",
-            $rest
-        )
-    };
-}
 
 #[async_trait]
 impl AccountStore for SqliteStores {
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.id = ?");
-        Ok(self.rows(sqlx::query(SQL).bind(id.0), account_row).await?.pop())
+        Ok(self.rows(sqlx::query(SQL).bind(id.0), rows::account).await?.pop())
     }
 
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.id IN (SELECT value FROM json_each(?))");
         let ids = page::list(ids.iter().map(|id| id.0));
-        Ok(self.rows(sqlx::query(SQL).bind(ids), account_row).await?)
+        Ok(self.rows(sqlx::query(SQL).bind(ids), rows::account).await?)
     }
 
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.username_key = ?");
-        Ok(self.rows(sqlx::query(SQL).bind(fold_case(username)), account_row).await?.pop())
+        Ok(self.rows(sqlx::query(SQL).bind(fold_case(username)), rows::account).await?.pop())
     }
 
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
@@ -72,13 +44,13 @@ impl AccountStore for SqliteStores {
     async fn admin_count(&self) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM users \
              WHERE (is_staff = 1 OR role = 'admin') AND is_active = 1 AND status = 'active'";
-        let count = self.rows(sqlx::query(SQL), |row| Ok(row.try_get::<i64, _>(0)?)).await?.pop();
+        let count = self.rows(sqlx::query(SQL), |row| row.number(0)).await?.pop();
         Ok(count.unwrap_or(0).unsigned_abs())
     }
 
     async fn barred(&self) -> Result<Vec<AccountId>, StoreError> {
         const SQL: &str = "SELECT id FROM users WHERE is_active = 0 OR status <> 'active'";
-        Ok(self.rows(sqlx::query(SQL), |row| Ok(AccountId(row.try_get(0)?))).await?)
+        Ok(self.rows(sqlx::query(SQL), |row| Ok(AccountId(row.number(0)?))).await?)
     }
 
     async fn insert(
@@ -136,16 +108,17 @@ impl AccountStore for SqliteStores {
     }
 
     async fn audit_page(&self, before_id: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
-        const SQL: &str =
-            "SELECT id, actor, action, target, detail, at FROM audit_log WHERE id < ? ORDER BY id DESC LIMIT ?";
+        const SQL: &str = select_audit!("WHERE id < ? ORDER BY id DESC LIMIT ?");
         let query = sqlx::query(SQL).bind(before_id.unwrap_or(i64::MAX)).bind(limit);
-        Ok(self.rows(query, audit_row).await?)
+        Ok(self.rows(query, rows::audit).await?)
     }
 
     async fn open_session(&self, session: &CredentialSession) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO credential_sessions \
-             (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at) \
-             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM users WHERE id = ?2 AND is_active = 1 AND status = 'active'";
+        const SQL: &str = concat!(
+            "INSERT INTO credential_sessions (",
+            session_columns!(),
+            ") SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM users WHERE id = ?2 AND is_active = 1 AND status = 'active'"
+        );
         let session = session.clone();
         self.write(move |connection| {
             async move { Ok(bind_session(sqlx::query(SQL), &session).execute(connection).await?.rows_affected() == 1) }
@@ -156,7 +129,7 @@ impl AccountStore for SqliteStores {
 
     async fn session(&self, id: &str) -> Result<Option<CredentialSession>, StoreError> {
         const SQL: &str = select_sessions!("WHERE id = ?");
-        Ok(self.rows(sqlx::query(SQL).bind(id.to_owned()), session_row).await?.pop())
+        Ok(self.rows(sqlx::query(SQL).bind(id.to_owned()), rows::session).await?.pop())
     }
 
     async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError> {
@@ -164,7 +137,7 @@ impl AccountStore for SqliteStores {
             "WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? ORDER BY created_at, id LIMIT ?"
         );
         let query = sqlx::query(SQL).bind(account.0).bind(micros(now)).bind(SESSIONS_MAX);
-        Ok(self.rows(query, session_row).await?)
+        Ok(self.rows(query, rows::session).await?)
     }
 
     async fn rotate(
@@ -225,16 +198,14 @@ impl AccountStore for SqliteStores {
     async fn newest_change(&self) -> Result<i64, StoreError> {
         // One step down a tree: as cheap as asking SQLite whether anything changed at all.
         const SQL: &str = "SELECT coalesce(max(seq), 0) FROM account_changes";
-        let newest = self.rows(sqlx::query(SQL), |row| Ok(row.try_get::<i64, _>(0)?)).await?.pop();
+        let newest = self.rows(sqlx::query(SQL), |row| row.number(0)).await?.pop();
         Ok(newest.unwrap_or(0))
     }
 
     async fn changes_after(&self, after: i64) -> Result<(i64, Vec<AccountId>), StoreError> {
         const SQL: &str = "SELECT seq, user_id FROM account_changes WHERE seq > ? ORDER BY seq LIMIT ?";
-        let query = sqlx::query(SQL).bind(after).bind(i64::try_from(CHANGES_MAX).unwrap_or(i64::MAX));
-        let changes = self.rows(query, |row| Ok((row.try_get::<i64, _>(0)?, AccountId(row.try_get(1)?)))).await?;
-        let newest = changes.last().map_or(after, |(seq, _)| *seq);
-        Ok((newest, changes.into_iter().map(|(_, id)| id).collect()))
+        let query = sqlx::query(SQL).bind(after).bind(i64::from(CHANGES_MAX));
+        Ok(rows::read_up_to(after, self.rows(query, rows::change).await?))
     }
 }
 
@@ -266,29 +237,9 @@ async fn insert(
         .fetch_all(&mut *connection)
         .await?;
     let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
-    let id = AccountId(row.try_get(0)?);
+    let id = AccountId(row.number(0)?);
     log(connection, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
-    Ok(Account {
-        id,
-        username: new.username,
-        email: new.email,
-        password: new.password,
-        first_name: new.first_name,
-        last_name: new.last_name,
-        avatar: None,
-        bio: String::new(),
-        role: new.role,
-        status: new.status,
-        is_active: true,
-        is_staff: new.is_staff,
-        email_verified: new.email_verified,
-        is_approved: new.is_approved,
-        message_count: 0,
-        report_count: 0,
-        created_at: now,
-        updated_at: now,
-        tokens_valid_after: None,
-    })
+    Ok(made(id, new, now))
 }
 
 async fn update(
@@ -303,7 +254,7 @@ async fn update(
          bio = ?7, role = ?8, status = ?9, is_active = ?10, is_staff = ?11, email_verified = ?12, is_approved = ?13, \
          updated_at = ?14, tokens_valid_after = ?15, search_key = ?16 WHERE id = ?1";
     let found = sqlx::query(FIND).bind(id.0).fetch_all(&mut *connection).await?;
-    let old = account_row(found.first().ok_or(Failure::NotFound)?)?;
+    let old = rows::account(found.first().ok_or(Failure::NotFound)?)?;
     let ends_sessions = changes.end_sessions;
     let new = changed(old, changes, now);
     sqlx::query(SQL)
@@ -338,9 +289,11 @@ async fn update(
 
 async fn end_session(connection: &mut SqliteConnection, session: CredentialSession) -> Result<(), Failure> {
     const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ? AND user_id = ?";
-    const REFUSE: &str = "INSERT INTO credential_sessions \
-         (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at) \
-         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM users WHERE id = ?2 ON CONFLICT (id) DO NOTHING";
+    const REFUSE: &str = concat!(
+        "INSERT INTO credential_sessions (",
+        session_columns!(),
+        ") SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8 FROM users WHERE id = ?2 ON CONFLICT (id) DO NOTHING"
+    );
     let ended = sqlx::query(END)
         .bind(session.ended_at.map(micros))
         .bind(session.id.clone())
@@ -381,60 +334,4 @@ fn bind_session(query: Query, session: &CredentialSession) -> Query {
         .bind(micros(session.created_at))
         .bind(micros(session.expires_at))
         .bind(session.ended_at.map(micros))
-}
-
-pub(super) fn account_row(row: &SqliteRow) -> Result<Account, Failure> {
-    Ok(Account {
-        id: AccountId(row.try_get(0)?),
-        username: row.try_get(1)?,
-        email: row.try_get(2)?,
-        password: PasswordHash(row.try_get(3)?),
-        first_name: row.try_get(4)?,
-        last_name: row.try_get(5)?,
-        avatar: row.try_get(6)?,
-        bio: row.try_get(7)?,
-        role: word(row, 8, Role::parse)?,
-        status: word(row, 9, AccountStatus::parse)?,
-        is_active: row.try_get(10)?,
-        is_staff: row.try_get(11)?,
-        email_verified: row.try_get(12)?,
-        is_approved: row.try_get(13)?,
-        message_count: row.try_get(14)?,
-        report_count: row.try_get(15)?,
-        created_at: time(row, 16)?,
-        updated_at: time(row, 17)?,
-        tokens_valid_after: row.try_get::<Option<i64>, _>(18)?.map(known_moment).transpose()?,
-    })
-}
-
-fn session_row(row: &SqliteRow) -> Result<CredentialSession, Failure> {
-    Ok(CredentialSession {
-        id: row.try_get(0)?,
-        account: AccountId(row.try_get(1)?),
-        refresh_jti: row.try_get(2)?,
-        address: row.try_get(3)?,
-        device: row.try_get(4)?,
-        created_at: time(row, 5)?,
-        expires_at: time(row, 6)?,
-        ended_at: row.try_get::<Option<i64>, _>(7)?.map(known_moment).transpose()?,
-    })
-}
-
-fn audit_row(row: &SqliteRow) -> Result<(i64, AuditEntry), Failure> {
-    let entry = AuditEntry {
-        actor: row.try_get::<Option<i64>, _>(1)?.map(AccountId),
-        action: row.try_get(2)?,
-        target: row.try_get::<Option<i64>, _>(3)?.map(AccountId),
-        detail: row.try_get(4)?,
-        at: time(row, 5)?,
-    };
-    Ok((row.try_get(0)?, entry))
-}
-
-pub(super) fn time(row: &SqliteRow, column: usize) -> Result<Timestamp, Failure> {
-    known_moment(row.try_get(column)?)
-}
-
-pub(super) fn known_moment(micros: i64) -> Result<Timestamp, Failure> {
-    moment(micros).ok_or_else(|| Failure::nonsense(format_args!("no such time: {micros}")))
 }

@@ -3,14 +3,13 @@
 //! Presences and sessions come by the million, and each as a row of its own costs the driver several allocations and, at bad times,
 //! a switch of threads: 1.4 to 4.4 s for a million of both (measured). SQLite packs a few thousand into one text instead: 0.85 s.
 
-use futures_util::TryStreamExt as _;
-use presently::store::{EvidenceBlock, Saved, VeilRow};
-use presently::{Activity, HeldRow, OverrideRow, PresenceRow, SessionRow, Source, Status, Timestamp, UserId};
+use presently::store::Saved;
+use presently::{Activity, PresenceRow, SessionRow, Status, Timestamp, UserId};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection, SqlitePool};
+use sqlx::{Row as _, SqlitePool};
 
-use super::presence::{user, word};
 use crate::failure::Failure;
+use crate::rows::presence as rows;
 
 /// Rows in one text: some hundred kilobytes.
 const PACKED_ROWS: u32 = 4_000;
@@ -25,9 +24,6 @@ const SESSIONS: &str = "SELECT count(*), max(number), group_concat(packed, '') F
      SELECT number, number || ',' || octet_length(user_id) || ',' || octet_length(session) || ',' || activity || ',' \
          || opened_at || ',' || last_evidence || ',' || user_id || session AS packed \
      FROM sessions WHERE number > ? ORDER BY number LIMIT ?)";
-const OVERRIDES: &str = "SELECT user_id, source, status, set_at, ends_at FROM overrides";
-const HELD: &str = "SELECT user_id, status, set_at FROM held";
-const VEILS: &str = "SELECT user_id, invisible, at, last_seen, since, since_holds FROM veils";
 const EVIDENCE: &str = "SELECT at, packed FROM evidence ORDER BY id";
 
 pub(super) async fn load(readers: &SqlitePool, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), Failure> {
@@ -43,10 +39,11 @@ pub(super) async fn load(readers: &SqlitePool, saved: &mut (dyn FnMut(Saved) + S
         let row = sqlx::query(SESSIONS).bind(last).bind(PACKED_ROWS).fetch_one(&mut *snapshot).await?;
         after = unpack(&row, |packed| Ok(Saved::Session(packed.session()?)), saved)?;
     }
-    one_by_one(&mut snapshot, OVERRIDES, |row| Ok(Saved::Override(override_row(row)?)), saved).await?;
-    one_by_one(&mut snapshot, HELD, |row| Ok(Saved::Held(held_row(row)?)), saved).await?;
-    one_by_one(&mut snapshot, VEILS, |row| Ok(Saved::Veil(veil_row(row)?)), saved).await?;
-    one_by_one(&mut snapshot, EVIDENCE, |row| Ok(Saved::Evidence(evidence_block(row)?)), saved).await?;
+    rows::hand_over(sqlx::query(rows::OVERRIDES).fetch(&mut *snapshot), rows::status_override, Saved::Override, saved)
+        .await?;
+    rows::hand_over(sqlx::query(rows::HELD).fetch(&mut *snapshot), rows::held, Saved::Held, saved).await?;
+    rows::hand_over(sqlx::query(rows::VEILS).fetch(&mut *snapshot), rows::veil, Saved::Veil, saved).await?;
+    rows::hand_over(sqlx::query(EVIDENCE).fetch(&mut *snapshot), rows::evidence, Saved::Evidence, saved).await?;
     snapshot.rollback().await?;
     Ok(())
 }
@@ -129,48 +126,4 @@ impl<'t> Packed<'t> {
     fn nonsense(&self) -> Failure {
         Failure::nonsense("a saved presence or session makes no sense")
     }
-}
-
-async fn one_by_one(
-    snapshot: &mut SqliteConnection,
-    sql: &'static str,
-    decode: fn(&SqliteRow) -> Result<Saved, Failure>,
-    saved: &mut (dyn FnMut(Saved) + Send),
-) -> Result<(), Failure> {
-    let mut rows = sqlx::query(sql).fetch(snapshot);
-    while let Some(row) = rows.try_next().await? {
-        saved(decode(&row)?);
-        // Rows come as fast as they are taken: without this, one thread of the runtime would do nothing else.
-        tokio::task::coop::consume_budget().await;
-    }
-    Ok(())
-}
-
-fn override_row(row: &SqliteRow) -> Result<OverrideRow, Failure> {
-    Ok(OverrideRow {
-        user: user(row, 0)?,
-        source: word(row, 1, Source::parse)?,
-        status: word(row, 2, Status::parse)?,
-        set_at: Timestamp(row.try_get(3)?),
-        ends_at: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
-    })
-}
-
-fn held_row(row: &SqliteRow) -> Result<HeldRow, Failure> {
-    Ok(HeldRow { user: user(row, 0)?, status: word(row, 1, Status::parse)?, set_at: Timestamp(row.try_get(2)?) })
-}
-
-fn veil_row(row: &SqliteRow) -> Result<VeilRow, Failure> {
-    Ok(VeilRow {
-        user: user(row, 0)?,
-        invisible: row.try_get(1)?,
-        at: Timestamp(row.try_get(2)?),
-        last_seen: row.try_get::<Option<i64>, _>(3)?.map(Timestamp),
-        since: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
-        since_holds: row.try_get(5)?,
-    })
-}
-
-fn evidence_block(row: &SqliteRow) -> Result<EvidenceBlock, Failure> {
-    Ok(EvidenceBlock { at: Timestamp(row.try_get(0)?), packed: row.try_get(1)? })
 }

@@ -9,18 +9,19 @@ mod page;
 mod presence;
 mod writer;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use presently::store::StoreError;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::probe::Probe;
+use crate::rows::Texts;
 pub(crate) use open::{APPLICATION_ID, version};
 pub use open::{OpenError, OpenOptions};
 use writer::Writer;
@@ -38,7 +39,7 @@ struct Shared {
     writer: Writer,
     writing: Mutex<Option<JoinHandle<()>>>,
     readers: SqlitePool,
-    probed: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    probe: Probe,
 }
 
 impl SqliteStores {
@@ -50,7 +51,7 @@ impl SqliteStores {
         let opened = open::open(path.as_ref(), &options).await?;
         let (writer, writing) = Writer::start(opened.writer, opened.writer_options);
         let shared =
-            Shared { writer, writing: Mutex::new(Some(writing)), readers: opened.readers, probed: Mutex::default() };
+            Shared { writer, writing: Mutex::new(Some(writing)), readers: opened.readers, probe: Probe::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -83,6 +84,17 @@ impl SqliteStores {
     ) -> Result<Vec<T>, Failure> {
         let rows = query.fetch_all(&self.shared.readers).await?;
         rows.iter().map(decode).collect()
+    }
+}
+
+/// Texts are kept as they are.
+impl Texts for sqlx::Sqlite {
+    fn kept(text: &str) -> Cow<'_, str> {
+        Cow::Borrowed(text)
+    }
+
+    fn read(kept: &str) -> Cow<'_, str> {
+        Cow::Borrowed(kept)
     }
 }
 

@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use presently_accounts::store::{Live, Ordering, Page, PageQuery};
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
-use super::accounts::{account_row, select_accounts};
 use crate::failure::Failure;
-use crate::search::pattern;
+use crate::page;
+use crate::rows::accounts::select_accounts;
 
 pub(super) async fn page(readers: &SqlitePool, query: &PageQuery) -> Result<Page, Failure> {
     // One snapshot: the count is that of the list.
     let mut snapshot = readers.begin().await?;
     let mut counting = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM users u WHERE 1");
     push_filters(&mut counting, query);
-    let count: i64 = counting.build().fetch_one(&mut *snapshot).await?.try_get(0)?;
+    let count = counting.build().fetch_one(&mut *snapshot).await?;
 
     // The sort carries numbers only; whole rows are fetched for those that are on the page.
     let mut listing = QueryBuilder::<Sqlite>::new("");
@@ -41,7 +41,7 @@ pub(super) async fn page(readers: &SqlitePool, query: &PageQuery) -> Result<Page
         Ordering::OnlineStatus => {
             for (rank, status) in [(2, "online"), (1, "away")] {
                 listing.push("CASE WHEN u.id IN (SELECT value FROM json_each(");
-                listing.push_bind(with_status(&query.live, |live| live == status));
+                listing.push_bind(list(page::with_status(&query.live, |live| live == status)));
                 listing.push(")) THEN ").push(rank).push(" ELSE ");
             }
             listing.push("0 END END");
@@ -53,52 +53,29 @@ pub(super) async fn page(readers: &SqlitePool, query: &PageQuery) -> Result<Page
     }
     listing.push(" WHERE 1");
     push_filters(&mut listing, query);
-    listing.push(if query.descending { " ORDER BY place DESC, u.id DESC" } else { " ORDER BY place, u.id" });
+    page::push_choice(&mut listing, query);
     let limit = if query.limit == 0 { -1 } else { i64::try_from(query.limit).unwrap_or(i64::MAX) };
     listing.push(" LIMIT ").push_bind(limit);
-    listing.push(" OFFSET ").push_bind(i64::try_from(query.offset).unwrap_or(i64::MAX));
-    listing.push(") AS chosen JOIN users u ON u.id = chosen.id");
-    let order = if query.descending {
-        " ORDER BY chosen.place DESC, chosen.id DESC"
-    } else {
-        " ORDER BY chosen.place, chosen.id"
-    };
-    listing.push(order);
+    page::push_chosen(&mut listing, query);
     let rows = listing.build().fetch_all(&mut *snapshot).await?;
     snapshot.rollback().await?;
-    let accounts = rows.iter().map(account_row).collect::<Result<_, _>>()?;
-    Ok(Page { count: count.unsigned_abs(), accounts })
+    page::read(&count, &rows)
 }
 
 fn push_filters(sql: &mut QueryBuilder<Sqlite>, query: &PageQuery) {
-    if let Some(search) = query.search.as_deref().filter(|text| !text.is_empty()) {
-        sql.push(" AND u.search_key LIKE ").push_bind(pattern(search)).push(r" ESCAPE '\'");
-    }
-    if let Some(status) = query.status {
-        sql.push(" AND u.status = ").push_bind(status.as_str());
-    }
-    if let Some(is_active) = query.is_active {
-        sql.push(" AND u.is_active = ").push_bind(is_active);
-    }
-    if let Some(role) = query.role {
-        sql.push(" AND u.role = ").push_bind(role.as_str());
-    }
+    page::push_filters(sql, query);
     match query.online_status {
         None => {}
         // Who is not live is offline.
         Some("offline") => {
             sql.push(" AND u.id NOT IN (SELECT value FROM json_each(");
-            sql.push_bind(with_status(&query.live, |live| live != "offline")).push("))");
+            sql.push_bind(list(page::with_status(&query.live, |live| live != "offline"))).push("))");
         }
         Some(status) => {
             sql.push(" AND u.id IN (SELECT value FROM json_each(");
-            sql.push_bind(with_status(&query.live, |live| live == status)).push("))");
+            sql.push_bind(list(page::with_status(&query.live, |live| live == status))).push("))");
         }
     }
-}
-
-fn with_status(live: &[Live], is_wanted: impl Fn(&str) -> bool) -> String {
-    list(live.iter().filter(|live| is_wanted(live.online_status)).map(|live| live.account.0))
 }
 
 /// A JSON array, for `json_each`.

@@ -6,18 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use presently::store::{Audience, Batch, EvidenceBlock, NetChange, Saved, Sight, Store, StoreError, TransitionRow};
-use presently::{PresenceRow, Reason, SessionNumber, Status, Timestamp, UserId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Arguments as _, Row as _};
-use tokio::time::Instant;
+use presently::store::{Batch, EvidenceBlock, NetChange, Saved, Sight, Store, StoreError, TransitionRow};
+use presently::{PresenceRow, SessionNumber, Timestamp, UserId};
+use sqlx::Arguments as _;
 
 use super::ladder::{Bound, Ladder, key, text};
 use super::{SqliteStores, load};
 use crate::failure::Failure;
-
-/// An answer of the probe holds this long.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+use crate::rows::presence as rows;
+use crate::rows::presence::{select_presence, select_transitions};
 
 static ERASE: LazyLock<[Ladder; 6]> = LazyLock::new(|| {
     ["presence", "sessions", "overrides", "held", "veils", "transitions"]
@@ -75,9 +72,7 @@ static TRANSITIONS: LazyLock<Ladder> = LazyLock::new(|| {
         "",
     )
 });
-static PRESENCES_OF: LazyLock<Ladder> = LazyLock::new(|| {
-    Ladder::new("SELECT user_id, online_status, last_seen, since FROM presence WHERE user_id IN (", "?", ")")
-});
+static PRESENCES_OF: LazyLock<Ladder> = LazyLock::new(|| Ladder::new(select_presence!("WHERE user_id IN ("), "?", ")"));
 
 #[async_trait]
 impl Store for SqliteStores {
@@ -126,13 +121,13 @@ impl Store for SqliteStores {
 
     async fn present_after(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<PresenceRow>, StoreError> {
         // Each half comes out of the index in order, and SQLite merges them: nothing is sorted.
-        const SQL: &str = "SELECT user_id, online_status, last_seen, since FROM presence \
-             WHERE online_status = 'away' AND user_id > ?1 \
-             UNION ALL SELECT user_id, online_status, last_seen, since FROM presence \
-             WHERE online_status = 'online' AND user_id > ?1 ORDER BY user_id LIMIT ?2";
+        const SQL: &str = concat!(
+            select_presence!("WHERE online_status = 'away' AND user_id > ?1 UNION ALL "),
+            select_presence!("WHERE online_status = 'online' AND user_id > ?1 ORDER BY user_id LIMIT ?2")
+        );
         // No name is empty.
         let after = after.map_or("", UserId::as_str);
-        Ok(self.rows(sqlx::query(SQL).bind(text(after)).bind(limit), presence_row).await?)
+        Ok(self.rows(sqlx::query(SQL).bind(text(after)).bind(limit), rows::presence).await?)
     }
 
     async fn transitions(
@@ -143,10 +138,11 @@ impl Store for SqliteStores {
         to: Timestamp,
         limit: u32,
     ) -> Result<Vec<TransitionRow>, StoreError> {
-        const SQL: &str = "SELECT user_id, from_status, to_status, at, last_seen, reason, audience FROM transitions \
-             WHERE user_id = ? AND at >= ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT ?";
-        let query = sqlx::query(SQL).bind(text(user)).bind(from.0).bind(to.0).bind(not_for(sight)).bind(limit);
-        let mut newest_first = self.rows(query, transition_row).await?;
+        const SQL: &str = select_transitions!(
+            "WHERE user_id = ? AND at >= ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT ?"
+        );
+        let query = sqlx::query(SQL).bind(text(user)).bind(from.0).bind(to.0).bind(rows::not_for(sight)).bind(limit);
+        let mut newest_first = self.rows(query, rows::transition).await?;
         newest_first.reverse();
         Ok(newest_first)
     }
@@ -157,24 +153,20 @@ impl Store for SqliteStores {
         sight: Sight,
         before: Timestamp,
     ) -> Result<Option<TransitionRow>, StoreError> {
-        const SQL: &str = "SELECT user_id, from_status, to_status, at, last_seen, reason, audience FROM transitions \
-             WHERE user_id = ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT 1";
-        let query = sqlx::query(SQL).bind(text(user)).bind(before.0).bind(not_for(sight));
-        Ok(self.rows(query, transition_row).await?.pop())
+        const SQL: &str =
+            select_transitions!("WHERE user_id = ? AND at < ? AND audience IS NOT ? ORDER BY at DESC, id DESC LIMIT 1");
+        let query = sqlx::query(SQL).bind(text(user)).bind(before.0).bind(rows::not_for(sight));
+        Ok(self.rows(query, rows::transition).await?.pop())
     }
 
     async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError> {
         const SQL: &str = "SELECT (at - ?1) / ?3 AS slice, \
-             SUM((to_status = 'online') - (from_status = 'online')) AS online, \
-             SUM((to_status = 'away') - (from_status = 'away')) AS away \
+             SUM((to_status = 'online') - (from_status = 'online')), \
+             SUM((to_status = 'away') - (from_status = 'away')) \
              FROM transitions WHERE at >= ?1 AND at < ?2 AND audience IS NOT 'others' GROUP BY slice ORDER BY slice";
         let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
         let query = sqlx::query(SQL).bind(from.0).bind(to.0).bind(every);
-        let change = |row: &SqliteRow| {
-            let slice = row.try_get::<i64, _>("slice")?.unsigned_abs();
-            Ok(NetChange { slice, online: row.try_get("online")?, away: row.try_get("away")? })
-        };
-        Ok(self.rows(query, change).await?)
+        Ok(self.rows(query, rows::net_change).await?)
     }
 
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -188,32 +180,14 @@ impl Store for SqliteStores {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        // Held while it is found out: whoever asks meanwhile gets this answer too.
-        let mut probed = self.shared.probed.lock().await;
-        if let Some((at, answer)) = &*probed
-            && at.elapsed() < PROBE_EVERY
-        {
-            return answer.clone();
-        }
-        let answer: Result<(), StoreError> = self
-            .write(|connection| {
-                async move {
-                    sqlx::query("UPDATE probe SET written = written + 1").execute(connection).await?;
-                    Ok(())
-                }
-                .boxed()
-            })
-            .await;
-        *probed = Some((Instant::now(), answer.clone()));
-        answer
-    }
-}
-
-/// The audience of what this sight does not see.
-fn not_for(sight: Sight) -> &'static str {
-    match sight {
-        Sight::Insider => Audience::Others.as_str(),
-        Sight::Other => Audience::Insiders.as_str(),
+        let written = self.write(|connection| {
+            async move {
+                sqlx::query("UPDATE probe SET written = written + 1").execute(connection).await?;
+                Ok(())
+            }
+            .boxed()
+        });
+        self.shared.probe.answer(written).await
     }
 }
 
@@ -277,7 +251,7 @@ fn statements(batch: &Batch) -> Result<Vec<Bound>, Failure> {
         arguments.add(row.at.0)?;
         arguments.add(row.last_seen.map(|at| at.0))?;
         arguments.add(text(row.reason.as_str()))?;
-        arguments.add((row.audience != Audience::Everybody).then(|| text(row.audience.as_str())))
+        arguments.add(rows::audience_word(row.audience).map(text))
     })?);
     Ok(all)
 }
@@ -291,42 +265,9 @@ async fn presences(stores: &SqliteStores, users: &[UserId]) -> Result<Vec<Option
     let mut connection = stores.shared.readers.acquire().await?;
     for statement in PRESENCES_OF.bind(sorted.into_iter(), |arguments, user| key(arguments, user))? {
         for row in statement.query().fetch_all(&mut *connection).await? {
-            let row = presence_row(&row)?;
+            let row = rows::presence(&row)?;
             known.insert(row.user.clone(), row);
         }
     }
     Ok(users.iter().map(|user| known.get(user).cloned()).collect())
-}
-
-fn presence_row(row: &SqliteRow) -> Result<PresenceRow, Failure> {
-    Ok(PresenceRow {
-        user: user(row, 0)?,
-        status: word(row, 1, Status::parse)?,
-        last_seen: row.try_get::<Option<i64>, _>(2)?.map(Timestamp),
-        since: Timestamp(row.try_get(3)?),
-    })
-}
-
-fn transition_row(row: &SqliteRow) -> Result<TransitionRow, Failure> {
-    Ok(TransitionRow {
-        user: user(row, 0)?,
-        from: word(row, 1, Status::parse)?,
-        to: word(row, 2, Status::parse)?,
-        at: Timestamp(row.try_get(3)?),
-        last_seen: row.try_get::<Option<i64>, _>(4)?.map(Timestamp),
-        reason: word(row, 5, Reason::parse)?,
-        audience: match row.try_get::<Option<&str>, _>(6)? {
-            None => Audience::Everybody,
-            Some(_) => word(row, 6, Audience::parse)?,
-        },
-    })
-}
-
-pub(super) fn user(row: &SqliteRow, column: usize) -> Result<UserId, Failure> {
-    Ok(UserId::from(row.try_get::<&str, _>(column)?))
-}
-
-pub(super) fn word<T>(row: &SqliteRow, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T, Failure> {
-    let word: &str = row.try_get(column)?;
-    parse(word).ok_or_else(|| Failure::nonsense(format_args!("no such word: {word:?}")))
 }

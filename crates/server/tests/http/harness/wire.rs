@@ -1,0 +1,143 @@
+//! The way to the server: requests, and bare connections.
+
+use std::future::{Future, IntoFuture};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Mutex;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::{Answer, RawAnswer, TestServer, secs};
+
+impl TestServer {
+    /// A request without credentials.
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        self.wire.call(method, path)
+    }
+
+    /// A GET without credentials.
+    pub(crate) fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    /// A POST without credentials and without a body.
+    pub(crate) fn post(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    /// Sends bytes as they are, and returns what came back until the server closed or fell silent.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> RawAnswer {
+        let mut stream = TcpStream::connect(self.address()).await.expect("a connection");
+        let _ = stream.write_all(bytes).await;
+        RawAnswer::read(&mut stream).await
+    }
+}
+
+/// The way to the server.
+pub(super) struct Wire {
+    address: Mutex<SocketAddr>,
+    http: reqwest::Client,
+}
+
+impl Wire {
+    pub(super) fn to(address: SocketAddr) -> Self {
+        let http = client()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(secs(60))
+            .user_agent("presently-tests/1.0")
+            .no_proxy()
+            .build()
+            .expect("an HTTP client");
+        Self { address: Mutex::new(address), http }
+    }
+
+    /// The server listens elsewhere from now on.
+    pub(super) fn leads_to(&self, address: SocketAddr) {
+        *self.address.lock().expect("unpoisoned") = address;
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        *self.address.lock().expect("unpoisoned")
+    }
+
+    pub(super) fn call(&self, method: Method, path: &str) -> Call {
+        let what = format!("{method} {path}");
+        Call { request: self.http.request(method, format!("http://{}{path}", self.address())), what }
+    }
+}
+
+/// A request that is sent when it is awaited.
+pub(crate) struct Call {
+    request: reqwest::RequestBuilder,
+    what: String,
+}
+
+impl Call {
+    /// With a token.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// With a header that is not text.
+    pub(crate) fn header_bytes(mut self, name: &str, value: &[u8]) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// With a JSON body, and saying so.
+    pub(crate) fn json(self, body: impl Into<Value>) -> Self {
+        self.json_text(&body.into().to_string())
+    }
+
+    /// With a JSON body that may be none.
+    pub(crate) fn json_text(self, body: &str) -> Self {
+        self.header("content-type", "application/json").raw(body)
+    }
+
+    /// With a body of these bytes, without a word on what they are.
+    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+        let body: Vec<u8> = body.into();
+        self.request = self.request.body(body);
+        self
+    }
+
+    /// The answer, without any expectation but that it is one.
+    async fn send(self) -> Answer {
+        let Self { request, what } = self;
+        let response = request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}"));
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await.unwrap_or_else(|error| panic!("{what} broke off: {error}"));
+        Answer::that_keeps_the_conventions(what, status, headers, text)
+    }
+
+    /// The status alone, without waiting for a body that may never end.
+    pub(crate) async fn status(self) -> u16 {
+        let Self { request, what } = self;
+        request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}")).status().as_u16()
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+/// A client; the TLS library wants to be told once which cryptography it has, though nothing here is encrypted.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    // Another test of this process may have told it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
