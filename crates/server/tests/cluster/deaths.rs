@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::harness::micros;
+use crate::harness::{PASSWORD, eventually, micros};
 use crate::nodes::{Cluster, LEASE, SOON, TIMEOUT, pass};
 use crate::people::{Beating, Person, Route};
-use crate::watchers::{Watcher, exactly_once, nobody_left, settle};
+use crate::watchers::{Watcher, exactly_once, history, nobody_left, settle, statuses};
 
 /// What a machine that has much else to do may add to a deadline.
 const SLACK: Duration = Duration::from_secs(5);
@@ -126,4 +126,35 @@ async fn a_node_that_was_stopped_for_longer_than_its_lease_joins_again_without_a
     }
     settle(&cluster, &marker, &watchers).await;
     assert_eq!(exactly_once(&cluster, &watchers[1..], &[&patient]).await, [["online", "offline"]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_nodes_die_at_once_the_next_ones_know_who_was_there() {
+    let mut cluster = Cluster::of(2).await;
+    let staying = people(&cluster, 0, ["ann", "ben"]).await;
+    let ghost = cluster.person(1, "gus").await;
+    let seen = cluster.nodes[1].beat(&ghost.token).await["last_seen"].as_str().unwrap().to_owned();
+    pass(2.0).await;
+    for node in &mut cluster.nodes {
+        node.kill().await;
+    }
+    cluster.start_all().await;
+    for who in staying.iter().chain([&ghost]) {
+        cluster.all_show(who, "online", SOON).await;
+    }
+    let beating: Vec<Beating> = staying.iter().map(|who| cluster.beating(who, 1, Route::Wanders)).collect();
+    cluster.all_show(&ghost, "offline", LEASE + TIMEOUT + SLACK).await;
+    for beating in beating {
+        beating.end().await;
+    }
+    let lived = async |who: &Person| statuses(&history(&cluster, 0, who).await);
+    for who in &staying {
+        assert_eq!(lived(who).await, ["online"], "{}", who.name);
+    }
+    assert_eq!(lived(&ghost).await, ["online", "offline"]);
+    let shown = cluster.nodes[0].shown(&cluster.boss, ghost.id).await.1.unwrap();
+    assert!((micros(&seen) - micros(&shown)).abs() <= 2_000_000, "{seen} {shown}");
+    let (status, _) = cluster.nodes[0].try_login("gus", PASSWORD).await;
+    assert_eq!(status, 200);
+    eventually(SOON, "the history has it", async || lived(&ghost).await.len() == 3).await;
 }

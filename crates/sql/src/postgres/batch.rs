@@ -69,9 +69,10 @@ const PRESENCES: &str = concat!(
 );
 const SESSIONS: &str = "INSERT INTO sessions (number, user_id, session, activity, opened_at, last_evidence, node) \
      SELECT new.*, $7 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS new \
-     ON CONFLICT (node, number) DO UPDATE SET user_id = excluded.user_id, session = excluded.session, \
+     ON CONFLICT (number, node) DO UPDATE SET user_id = excluded.user_id, session = excluded.session, \
      activity = excluded.activity, opened_at = excluded.opened_at, last_evidence = excluded.last_evidence";
-const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE node = $2 AND number = ANY($1)";
+/// Whichever nodes kept it while it was theirs: one that stayed would come back with the next start.
+const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE number = ANY($1)";
 const OVERRIDES: &str = "INSERT INTO overrides (user_id, source, status, set_at, ends_at) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
      ON CONFLICT (user_id, source) DO UPDATE SET status = excluded.status, set_at = excluded.set_at, \
@@ -112,7 +113,7 @@ pub(super) fn statements(batch: &Batch, node: &str) -> Vec<Statement> {
     let rows = [
         presences(batch, node),
         sessions(batch, node),
-        ended_sessions(batch, node),
+        ended_sessions(batch),
         overrides(batch),
         ended_overrides(batch),
         held(batch),
@@ -161,10 +162,10 @@ fn sessions(batch: &Batch, node: &str) -> Option<Statement> {
     })
 }
 
-fn ended_sessions(batch: &Batch, node: &str) -> Option<Statement> {
+fn ended_sessions(batch: &Batch) -> Option<Statement> {
     let mut numbers: Vec<i64> = batch.ended_sessions.iter().map(|number| number.cast_signed()).collect();
     numbers.sort_unstable();
-    (!numbers.is_empty()).then(|| sqlx::query(ENDED_SESSIONS).bind(numbers).bind(node))
+    (!numbers.is_empty()).then(|| sqlx::query(ENDED_SESSIONS).bind(numbers))
 }
 
 fn overrides(batch: &Batch) -> Option<Statement> {

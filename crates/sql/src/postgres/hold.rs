@@ -45,7 +45,7 @@ impl PostgresStores {
                 }
             }
         };
-        inherit(shared)
+        drop_abandoned(shared)
             .await
             .map_err(|failure| OpenError::OutOfReach { name: shared.name.clone(), why: failure.sentence() })?;
         tokio::spawn(keep(Arc::downgrade(shared), connection));
@@ -53,18 +53,9 @@ impl PostgresStores {
     }
 }
 
-/// Sees to the sessions and the evidence of names that nobody holds any more.
-///
-/// - A node that has none of its own goes on with those of the only one, so that nobody who was online leaves when one becomes several.
-/// - What a name has that was not heard for long is dropped: its sessions were taken over by others, or ended long ago.
-async fn inherit(shared: &Shared) -> Result<(), Failure> {
-    const TAKE: &[&str] = &[
-        "UPDATE sessions SET node = $1 WHERE node = '' AND NOT EXISTS (SELECT FROM sessions WHERE node = $1) \
-         AND NOT EXISTS (SELECT FROM evidence WHERE node = $1)",
-        // After the first, so that numbers and what refers to them go together.
-        "UPDATE evidence SET node = $1 WHERE node = '' AND NOT EXISTS (SELECT FROM sessions WHERE node = '') \
-         AND NOT EXISTS (SELECT FROM evidence WHERE node = $1)",
-    ];
+/// Drops the sessions and the evidence of names that nobody holds and under which nobody was heard for long: the sessions were taken
+/// over by others, or ended long ago.
+async fn drop_abandoned(shared: &Shared) -> Result<(), Failure> {
     // Whoever holds a name lives, however long nobody came there; the empty one nobody holds while there are several.
     const DROP: &[&str] = &["DELETE FROM sessions WHERE node = ANY($1)", "DELETE FROM evidence WHERE node = ANY($1)"];
     const ABANDONED: &str = "SELECT names.node FROM (SELECT DISTINCT node FROM sessions UNION SELECT DISTINCT node FROM evidence) AS names \
@@ -80,9 +71,6 @@ async fn inherit(shared: &Shared) -> Result<(), Failure> {
         .pool
         .transact(move |connection| {
             async move {
-                for &sql in TAKE {
-                    sqlx::query(sql).bind(&node).execute(&mut *connection).await?;
-                }
                 let since = "SELECT (extract(epoch FROM now()) * 1000000)::bigint - $1";
                 let since: i64 =
                     sqlx::query_scalar(since).bind(ABANDONED_AFTER_MICROS).fetch_one(&mut *connection).await?;

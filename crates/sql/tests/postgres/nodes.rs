@@ -83,8 +83,8 @@ fn session(number: u64, user: &str, last_evidence: Timestamp) -> SessionRow {
     }
 }
 
-/// The sessions and the evidence that a start would be given.
-async fn own(stores: &presently_sql::PostgresStores) -> (Vec<String>, usize) {
+/// The users of the sessions that a start would be given, and the evidence.
+async fn loaded(stores: &presently_sql::PostgresStores) -> (Vec<String>, usize) {
     let (mut users, mut blocks) = (Vec::new(), 0);
     let mut take = |one| match one {
         Saved::Session(row) => users.push(row.user.to_string()),
@@ -96,20 +96,15 @@ async fn own(stores: &presently_sql::PostgresStores) -> (Vec<String>, usize) {
 }
 
 #[tokio::test]
-async fn the_first_of_several_goes_on_with_what_the_only_one_kept() {
+async fn one_becomes_several_and_several_become_one() {
     let url = Postgres::shared().database();
-    let only = open(&url).await;
-    only.hold_node().await.expect("it is free");
+    let (only, a) = (open(&url).await, open_as(&url, "a").await);
     only.commit(&Batch { sessions: vec![session(7, "alice", Timestamp(5))], ..Batch::default() }).await.expect("kept");
-    let block = EvidenceBlock { at: Timestamp(5), packed: vec![1] };
-    only.append_evidence(&block, Timestamp(0)).await.expect("kept");
-    only.close().await;
-    let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
-    let begun = std::pin::pin!(async { while a.hold_node().await.is_err() {} });
-    tokio::time::timeout(std::time::Duration::from_secs(20), begun).await.expect("it is free again");
-    b.hold_node().await.expect("another name");
-    assert_eq!(own(&a).await, (vec!["alice".to_owned()], 1));
-    assert_eq!(own(&b).await, (vec![], 0), "once");
+    only.append_evidence(&EvidenceBlock { at: Timestamp(5), packed: vec![1] }, Timestamp(0)).await.expect("kept");
+    assert_eq!(loaded(&a).await, (vec!["alice".to_owned()], 1));
+    let batch = Batch { sessions: vec![session(8, "bob", Timestamp(6))], ended_sessions: vec![7], ..Batch::default() };
+    a.commit(&batch).await.expect("kept");
+    assert_eq!(loaded(&only).await, (vec!["bob".to_owned()], 1));
 }
 
 #[tokio::test]
@@ -118,17 +113,15 @@ async fn what_a_name_left_that_nobody_holds_is_dropped_after_a_day() {
     let micros = |hours: i64| Timestamp(jiff::Timestamp::now().as_microsecond() - hours * 3_600_000_000);
     let held = open_as(&url, "held").await;
     held.hold_node().await.expect("it is free");
-    for (name, at) in [("gone", micros(30)), ("just-gone", micros(1)), ("held", micros(30))] {
+    for (number, name, at) in [(1, "gone", micros(30)), (2, "just-gone", micros(1)), (3, "held", micros(30))] {
         let stores = open_as(&url, name).await;
-        let sessions = vec![session(1, name, at)];
+        let sessions = vec![session(number, name, at)];
         stores.commit(&Batch { sessions, ..Batch::default() }).await.expect("kept");
         stores.append_evidence(&EvidenceBlock { at, packed: vec![1] }, Timestamp(0)).await.expect("kept");
     }
+    assert_eq!(loaded(&held).await, (["gone", "just-gone", "held"].map(String::from).into(), 3));
     open_as(&url, "new").await.hold_node().await.expect("it is free");
-    let left = async |name: &str| own(&open_as(&url, name).await).await;
-    assert_eq!(left("gone").await, (vec![], 0));
-    assert_eq!(left("just-gone").await, (vec!["just-gone".to_owned()], 1));
-    assert_eq!(left("held").await, (vec!["held".to_owned()], 1));
+    assert_eq!(loaded(&held).await, (["just-gone", "held"].map(String::from).into(), 2));
 }
 
 #[tokio::test]
@@ -148,36 +141,41 @@ async fn a_ticket_is_given_to_one_in_time() {
 }
 
 #[tokio::test]
-async fn a_node_is_given_its_own_sessions_and_evidence_and_the_presences_of_all() {
+async fn a_start_is_given_what_all_nodes_kept_and_a_session_that_moved_once() {
     let url = Postgres::shared().database();
     let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
-    let session = |user: &str| SessionRow {
-        number: 1,
-        user: user.into(),
-        session: "tab".into(),
-        activity: Activity::Active,
-        opened_at: Timestamp(1),
-        last_evidence: Timestamp(1),
-    };
     let block = |packed: &[u8]| EvidenceBlock { at: Timestamp(5), packed: packed.to_vec() };
-    for (node, user) in [(&a, "alice"), (&b, "bob")] {
+    for (node, number, user) in [(&a, 1, "alice"), (&b, 2, "bob"), (&a, 3, "gone")] {
         let online = presence(user, Status::Online, Some(1), 1);
-        let batch = Batch { presences: vec![online], sessions: vec![session(user)], ..Batch::default() };
+        let sessions = vec![session(number, user, Timestamp(1))];
+        let batch = Batch { presences: vec![online], sessions, ..Batch::default() };
         node.commit(&batch).await.expect("it is kept");
         node.append_evidence(&block(user.as_bytes()), Timestamp(0)).await.expect("it is kept");
     }
-    // What the other one does is not about ours.
+    // Alice went on at the other one, and so did the one who left there.
+    let moved = |user: &str, number| SessionRow { activity: Activity::Idle, ..session(number, user, Timestamp(9)) };
+    b.commit(&Batch { sessions: vec![moved("alice", 1), moved("gone", 3)], ..Batch::default() }).await.expect("kept");
+    b.commit(&Batch { ended_sessions: vec![3], ..Batch::default() }).await.expect("it is kept");
+    // What one lets go of is its own.
     b.append_evidence(&EvidenceBlock { at: Timestamp(9), packed: vec![9] }, Timestamp(9)).await.expect("it is kept");
-    b.commit(&Batch { ended_sessions: vec![1], ..Batch::default() }).await.expect("it is kept");
 
-    let mut saved = Vec::new();
-    a.load(&mut |one| saved.push(one)).await.expect("it loads");
-    let online = |user| Saved::Presence(presence(user, Status::Online, Some(1), 1));
-    saved.sort_by_key(|one| format!("{one:?}"));
-    let mut expected =
-        vec![online("alice"), online("bob"), Saved::Session(session("alice")), Saved::Evidence(block(b"alice"))];
-    expected.sort_by_key(|one| format!("{one:?}"));
-    assert_eq!(saved, expected);
+    for stores in [&a, &b] {
+        let mut saved = Vec::new();
+        stores.load(&mut |one| saved.push(one)).await.expect("it loads");
+        let online = |user| Saved::Presence(presence(user, Status::Online, Some(1), 1));
+        let expected = [
+            online("alice"),
+            online("bob"),
+            online("gone"),
+            Saved::Session(moved("alice", 1)),
+            Saved::Session(session(2, "bob", Timestamp(1))),
+            Saved::Evidence(block(b"alice")),
+            Saved::Evidence(block(b"gone")),
+            Saved::Evidence(EvidenceBlock { at: Timestamp(9), packed: vec![9] }),
+        ];
+        saved[..3].sort_by_key(|one| format!("{one:?}"));
+        assert_eq!(saved, expected);
+    }
 }
 
 #[tokio::test]
