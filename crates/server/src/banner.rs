@@ -76,7 +76,8 @@ fn text(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) 
         "\n\
          Presently {version} listens on {base}, data in {database}\n\
          {made}\n\
-         \x20 Open  {base}/api/docs\n\n\
+         \x20 Open  {base}/admin     who is online, for administrators\n\
+         \x20       {base}/api/docs  everything that can be called\n\n\
          \x20 Log in, then beat:\n\n\
          TOKEN=$(curl -s {base}/api/auth/login/ -H 'Content-Type: application/json' \\\n\
          \x20 -d '{{\"username\":\"{username}\",\"password\":\"{password}\"}}' | sed -n 's/.*\"access\":\"\\([^\"]*\\)\".*/\\1/p')\n\

@@ -1,6 +1,7 @@
 //! Who may be one of several, and who is told why not.
 
 use presently_testkit::{Postgres, Valkey};
+use serde_json::json;
 
 use crate::harness::{Place, client, eventually, ms};
 
@@ -11,7 +12,11 @@ async fn a_node_that_would_not_go_with_the_others_is_refused_and_leaves_nothing_
     let (place, valkey) = (Place::on(Postgres::shared().database()), Valkey::plain());
     let url = valkey.url();
     let several = ["--valkey-url", &url, "--node-lease", "3s"];
+    place.user("alice", &["--role", "admin"]).await;
     let mut server = place.serve(&[&several[..], &["--node-name", "a"]].concat()).await;
+    let (_, alice) = server.login("alice").await;
+    let (_, overview) = server.get("/api/users/admin/overview/", &alice).await;
+    assert_eq!(overview["cluster"], json!({"node": "a", "members": 1, "cut_off": null}), "{overview}");
 
     let refused = async |args: &[&str]| {
         let ran = place.run(&[&["serve"], &LISTEN[..], args].concat()).await;

@@ -6,6 +6,7 @@
 mod accounts;
 mod batch;
 mod copy;
+mod dialect;
 mod failure;
 mod hold;
 mod keys;
