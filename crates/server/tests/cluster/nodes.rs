@@ -14,9 +14,9 @@ use crate::people::{Beating, Person, Route};
 /// How long a lease lasts, and with it how long a dead node is missed.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// Silence after which a user is offline.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a dropped socket may take to come back.
-pub(crate) const GRACE: Duration = Duration::from_secs(4);
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
 /// How long something may take that takes a moment, on a machine that has much else to do.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 /// How long a request may take: longer than a node that lost its servers takes to say so.

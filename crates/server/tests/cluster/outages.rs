@@ -186,7 +186,8 @@ async fn without_postgres_presence_goes_on_logins_say_so_and_nothing_acknowledge
     cluster.office.user("carol", &[]).await;
     let watchers = watch_each(&cluster).await;
     let watchers: Vec<&Watcher> = watchers.iter().collect();
-    // Both nodes know everybody's token.
+    // Both nodes know everybody's token, and have heard the news of their accounts, which have them looked up again.
+    pass(1.5).await;
     for node in &cluster.nodes {
         for who in people.iter().chain([&mover]) {
             node.beat(&who.token).await;
@@ -247,6 +248,8 @@ async fn a_node_that_is_cut_off_from_postgres_says_so_and_the_others_hear_what_i
     let watchers = watch_each(&cluster).await;
     let watchers: Vec<&Watcher> = watchers.iter().collect();
     let keep = cluster.beating(&alice, 0, Route::Stays);
+    // Until the news of her account, which have her looked up again, have come to every node.
+    pass(1.5).await;
     cluster.nodes[0].to_postgres.silence();
     cluster.nodes[0].cut_off(SOON).await;
     cluster.nodes[1].ready(SOON).await;
