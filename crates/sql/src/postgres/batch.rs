@@ -67,11 +67,10 @@ const PRESENCES: &str = concat!(
     ", ",
     newer_seen!("seen_node"),
 );
-const SESSIONS: &str = "INSERT INTO sessions (number, user_id, session, activity, opened_at, last_evidence, node) \
-     SELECT new.*, $7 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS new \
-     ON CONFLICT (number, node) DO UPDATE SET user_id = excluded.user_id, session = excluded.session, \
+const SESSIONS: &str = "INSERT INTO sessions (number, user_id, session, activity, opened_at, last_evidence) \
+     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) \
+     ON CONFLICT (number) DO UPDATE SET user_id = excluded.user_id, session = excluded.session, \
      activity = excluded.activity, opened_at = excluded.opened_at, last_evidence = excluded.last_evidence";
-/// Whichever nodes kept it while it was theirs: one that stayed would come back with the next start.
 const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE number = ANY($1)";
 const OVERRIDES: &str = "INSERT INTO overrides (user_id, source, status, set_at, ends_at) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
@@ -112,7 +111,7 @@ pub(super) fn statements(batch: &Batch, node: &str) -> Vec<Statement> {
     }
     let rows = [
         presences(batch, node),
-        sessions(batch, node),
+        sessions(batch),
         ended_sessions(batch),
         overrides(batch),
         ended_overrides(batch),
@@ -147,7 +146,7 @@ fn presences(batch: &Batch, node: &str) -> Option<Statement> {
     })
 }
 
-fn sessions(batch: &Batch, node: &str) -> Option<Statement> {
+fn sessions(batch: &Batch) -> Option<Statement> {
     let mut rows: Vec<_> = batch.sessions.iter().collect();
     rows.sort_unstable_by_key(|row| row.number.cast_signed());
     (!rows.is_empty()).then(|| {
@@ -158,7 +157,6 @@ fn sessions(batch: &Batch, node: &str) -> Option<Statement> {
             .bind(rows.iter().map(|row| row.activity.as_str()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.opened_at.0).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.last_evidence.0).collect::<Vec<_>>())
-            .bind(node)
     })
 }
 

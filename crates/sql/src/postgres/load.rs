@@ -15,15 +15,14 @@ use crate::rows::presence::select_presence;
 
 const PRESENCES: &str =
     concat!("COPY (", select_presence!("WHERE online_status <> 'offline'"), ") TO STDOUT (FORMAT binary)");
-/// One that moved has a row of each node that kept it; numbers are not used twice.
-const SESSIONS: &str = "COPY (SELECT DISTINCT ON (number) number, user_id, session, activity, opened_at, last_evidence \
-     FROM sessions ORDER BY number, last_evidence DESC) TO STDOUT (FORMAT binary)";
+const SESSIONS: &str = "COPY (SELECT number, user_id, session, activity, opened_at, last_evidence FROM sessions ORDER BY number) \
+     TO STDOUT (FORMAT binary)";
 const EVIDENCE: &str = "SELECT at, packed FROM evidence ORDER BY id";
 /// What every binary copy begins with; eleven bytes of flags and extensions follow in eight.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 const HEADER_BYTES: usize = SIGNATURE.len() + 8;
 
-/// Hands over what all nodes kept: whoever needs it begins alone, or before the others. Who joins others is told by them.
+/// Hands over everything, whichever node wrote it: whoever comes first goes on with what all of them knew.
 pub(super) async fn load(pool: &Pool, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), Failure> {
     // A million rows may take longer than a statement may.
     let mut held =

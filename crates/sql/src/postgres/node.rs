@@ -1,4 +1,4 @@
-//! The name under which a server keeps sessions and evidence next to those of others.
+//! The name by which a server knows its own evidence among that of others.
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
