@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 pub(crate) enum OneNode {
     /// Failed logins are counted by the node that refused them: who guesses at all nodes has as many times the guesses.
     CountsFailedLogins,
+    /// The overview, and what is there for operators, tell of the node that was asked, and name it.
+    TellsOfItself,
 }
 
 /// A running node.
