@@ -71,8 +71,11 @@ impl App {
         self.presently().explain(user).is_some_and(|explained| explained.barred)
     }
 
-    /// Applies to presence what other processes did to accounts.
-    pub(crate) async fn follow_changes(&self) -> Result<(), String> {
+    /// Applies to presence what other processes did to accounts: what the background does four times a second, on demand.
+    ///
+    /// # Errors
+    /// The store did not answer, in a sentence; it is tried again.
+    pub async fn follow_changes(&self) -> Result<(), String> {
         let _acting = self.acting().await;
         let changed = self.accounts().follow_changes().await.map_err(|error| error.to_string())?;
         for (id, account) in changed {
