@@ -29,12 +29,21 @@ def free_port():
 
 
 def ended_with_us(number):
-    """For the child, before it becomes the program: it gets this signal when this process is gone in whatever way."""
+    """For the child, before it becomes the program: it gets this signal when the thread that started it is gone in whatever way."""
     libc = ctypes.CDLL(None)
     return lambda: libc.prctl(PR_SET_PDEATHSIG, number)
 
 
+def started(backend):
+    end = time.monotonic() + START_WAIT_S
+    while not backend.try_start():
+        if time.monotonic() > end:
+            raise Failure(f"{backend.name} does not start")
+        time.sleep(0.02)
+
+
 class Postgres:
+    name = "PostgreSQL"
     USER = "presently"
     SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": "150", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 
@@ -66,22 +75,23 @@ class Postgres:
         return done.stdout
 
     def start(self):
-        settings = [part for name, value in self.SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        end = time.monotonic() + START_WAIT_S
-        while time.monotonic() < end:
-            # After it was killed its processes need a moment to notice, and until then there is no new start.
-            if self.process is None or self.process.poll() is not None:
-                with open(os.path.join(self.folder, "log"), "ab") as log:
-                    self.process = subprocess.Popen(
-                        pinned([os.path.join(self.programs, "postgres"), "-D", os.path.join(self.folder, "data"), "-p", str(self.port),
-                                "-k", self.folder, *settings], generator_cpus()[0]),
-                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ended_with_us(signal.SIGQUIT), **self.as_owner())
-            try:
-                self.call("pg_isready", "-q", "-h", self.folder, "-p", str(self.port), "-t", "2")
-                return
-            except Failure:
-                time.sleep(0.05)
-        raise Failure("PostgreSQL does not start")
+        started(self)
+
+    def try_start(self):
+        """Whether it answers by now. Called again and again, and by the main thread, with which it ends."""
+        # After it was killed its processes need a moment to notice, and until then there is no new start.
+        if self.process is None or self.process.poll() is not None:
+            settings = [part for name, value in self.SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            with open(os.path.join(self.folder, "log"), "ab") as log:
+                self.process = subprocess.Popen(
+                    pinned([os.path.join(self.programs, "postgres"), "-D", os.path.join(self.folder, "data"), "-p", str(self.port),
+                            "-k", self.folder, *settings], generator_cpus()[0]),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ended_with_us(signal.SIGQUIT), **self.as_owner())
+        try:
+            self.call("pg_isready", "-q", "-h", self.folder, "-p", str(self.port), "-t", "1")
+            return True
+        except Failure:
+            return False
 
     def create(self):
         """The address of a new, empty database."""
@@ -129,20 +139,20 @@ class Valkey:
         return os.path.basename(self.program)
 
     def start(self):
-        end = time.monotonic() + START_WAIT_S
-        with open(os.path.join(self.folder, "log"), "ab") as log:
-            self.process = subprocess.Popen(
-                pinned([self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
-                        self.folder], generator_cpus()[0]),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ended_with_us(signal.SIGKILL))
-        while time.monotonic() < end:
-            try:
-                if self.ask("PING") == "PONG":
-                    return
-            except OSError:
-                pass
-            time.sleep(0.02)
-        raise Failure(f"{self.name} does not start")
+        started(self)
+
+    def try_start(self):
+        """As that of PostgreSQL."""
+        if self.process is None or self.process.poll() is not None:
+            with open(os.path.join(self.folder, "log"), "ab") as log:
+                self.process = subprocess.Popen(
+                    pinned([self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
+                            self.folder], generator_cpus()[0]),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ended_with_us(signal.SIGKILL))
+        try:
+            return self.ask("PING") == "PONG"
+        except OSError:
+            return False
 
     def ask(self, *words):
         """One command, whose answer is one line or one string."""

@@ -259,7 +259,7 @@ def reasons(node):
 def deal(tokens, paths, number):
     """The same users in the same turn, each heartbeat to a node by lot."""
     lots = random.Random(1)
-    everybody = [token for place in zip(*tokens) for token in place]
+    everybody = [token for own in tokens for token in own]
     outs = [open(path, "w", encoding="ascii", buffering=1 << 20) for path in paths]
     for n in range(number):
         outs[lots.randrange(len(outs))].write(everybody[n % len(everybody)] + "\n")
