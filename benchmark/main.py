@@ -13,6 +13,8 @@ import time
 
 import live as watching
 import load
+import nodes as several
+import outages as failing
 import population
 import server as servers
 from server import Failure, Server, ask
@@ -29,6 +31,8 @@ FIGURES = {
     "login": "logins beside the password hash alone",
     "list": "a page of 1,000 of 10,000 users",
     "live": "watching: latency, deliveries, snapshots, resume, memory a connection",
+    "nodes": "three nodes: how soon one tells what another decided, commands to Valkey, memory and speed beside one alone",
+    "outages": "three nodes: a killed node, a killed Valkey that comes back empty, a killed PostgreSQL",
     "build": "cargo build --release from nothing, and after a change in one crate (only when named)",
 }
 
@@ -383,6 +387,16 @@ def list_(table, options):
 
 def live(table, options):
     watching.live(table, options, Server(PROGRAM, fresh("live"), watching.SETTINGS))
+
+
+# ------------------------------------------------------------------------------------------------------------- nodes
+
+def nodes(table, options):
+    several.nodes(table, options, PROGRAM, fresh)
+
+
+def outages(table, options):
+    failing.outages(table, options, PROGRAM, fresh)
 
 
 # ------------------------------------------------------------------------------------------------------------- build
