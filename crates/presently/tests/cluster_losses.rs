@@ -335,3 +335,38 @@ async fn a_node_that_is_cut_off_again_and_again_keeps_no_ghost_alive() {
     // Twelve seconds of each forty were no silence to the node itself; the others heard nothing for four minutes.
     assert_eq!(cluster.status("alice").await, Status::Offline);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_a_bus_that_comes_back_empty_the_one_who_knows_most_founds_the_cluster_anew() {
+    let mut cluster = Cluster::of(3).await;
+    for node in 0..3 {
+        cluster.nodes[node].beat("alice", &format!("tab-{node}")).await;
+    }
+    cluster.pass(secs(1)).await;
+    for behind in 0..3 {
+        let user = format!("mallory-{behind}");
+        let (other, third) = ((behind + 1) % 3, (behind + 2) % 3);
+        // Two nodes do not hear of it, and one of them is the first to come back when the log is gone.
+        cluster.nodes[behind].link.set_down(true);
+        cluster.nodes[third].link.set_down(true);
+        several::yields().await;
+        cluster.nodes[other].presently.bar(&user).await.unwrap();
+        cluster.nodes[other].link.set_down(true);
+        cluster.bus.lose_everything();
+        cluster.nodes[behind].link.set_down(false);
+        cluster.pass(Duration::from_millis(300)).await;
+        cluster.nodes[third].link.set_down(false);
+        cluster.nodes[other].link.set_down(false);
+        cluster.pass(secs(15)).await;
+        for node in &cluster.nodes {
+            assert_eq!(node.presently.cluster_health(), Some(Ok(())));
+            assert!(node.presently.heard(&user, "phone", None, || true).await.is_err(), "{user} is barred");
+        }
+    }
+    assert_eq!(cluster.status("alice").await, Status::Online);
+    cluster.nodes[1].beat("zoe", "phone").await;
+    cluster.nodes[1].presently.settled().await.unwrap();
+    cluster.pass(secs(1)).await;
+    assert_eq!(cluster.status("zoe").await, Status::Online);
+    assert!(cluster.news().iter().all(|line| !line.starts_with("alice online->")));
+}

@@ -46,6 +46,12 @@ impl Ancestry {
         self.stretches.iter().any(|stretch| stretch.epoch == epoch && stretch.after < seq && seq <= stretch.to)
     }
 
+    /// The epoch whose log is followed, or was followed last.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.stretches.last().map(|stretch| stretch.epoch)
+    }
+
     /// The epoch in which the entry at this place was followed: no place is in two.
     #[must_use]
     pub fn epoch_of(&self, seq: u64) -> Option<u64> {

@@ -11,7 +11,8 @@
 //! - **A node that is lost leaves an heir**, who owns its sessions from then on, each with a full timeout before it.
 //! - **Who joins begins with a copy**: an empty engine is [loaded](crate::Engine::load) with another node's
 //!   [states](crate::Engine::visit_states) as of one position of the log and follows from there. What the node knew before
-//!   (it was cut off and went on alone) stays on show until the copy has taken in its [claims](crate::Engine::claims); then the copy
+//!   (it was cut off and went on alone) stays on show until the copy has taken in its [claims](crate::Engine::claims), which are made of what
+//!   it heard since, of what the others' [ancestry](Ancestry) does not know, and of nothing that ended on somebody's word; then the copy
 //!   [succeeds](crate::Engine::succeed) it, and only what differs is announced.
 //!
 //! ```

@@ -292,7 +292,9 @@ fn how_far_a_lost_node_came_is_known() {
 #[test]
 fn a_state_knows_what_its_founders_had_followed() {
     let mut ancestry = Ancestry::new();
+    assert_eq!(ancestry.epoch(), None);
     ancestry.go_on(0, 7, 10);
+    assert_eq!(ancestry.epoch(), Some(7));
     // A cluster founded anew by one who had followed the seventh log up to 50.
     ancestry.go_on(50, 8, 60);
     let knows = |ancestry: &Ancestry| {

@@ -37,12 +37,12 @@ pub(super) async fn follow(term: &Term<'_>) -> End {
         };
         term.shared.metrics.followed(entries.len());
         for (place, logged) in entries.iter().enumerate() {
-            if frame::founder(&logged.bytes).is_some_and(|founder| founder != term.node) {
+            if frame::founder(&logged.bytes).is_some_and(|founder| !term.followed.lock().roll.is_of(founder)) {
                 return End::Lost;
             }
             let end = match frame::decode(logged.seq, &logged.bytes) {
                 Ok(frame) => one(term, frame),
-                Err(_) if frame::founder(&logged.bytes).is_some() => None,
+                Err(_) if frame::is_of_joining(&logged.bytes) => None,
                 Err(error) => unread(logged.seq, error).err(),
             };
             if let Some(end) = end {

@@ -16,22 +16,54 @@ const ACT: u8 = 0;
 const VEIL: u8 = 1;
 const VEIL_BYTES: usize = 25;
 /// Kinds that this program does not know, and a later one may.
-const KINDS_TO_COME: RangeInclusive<u8> = 4..=31;
+const KINDS_TO_COME: RangeInclusive<u8> = 5..=31;
 /// What the bus puts in front of the name of a node that is gone.
 pub(super) const LOST: &[u8] = &[2];
 
 /// In front of the name of a node that founded the cluster anew, in a log in which others may have been complete.
 const FOUNDED: u8 = 3;
+/// In front of how far a node had followed.
+const KNOWS: u8 = 4;
 
-/// The word of a node that found nobody left to give it a copy: whoever has another state than its own joins it.
+/// The word that this node goes on with its own state, because nobody is left who could give it a copy, or none of the others knows
+/// more: whoever has another state joins it.
 pub(super) fn founded(node: Node) -> Vec<u8> {
     [&[FOUNDED][..], &node.0.to_be_bytes()].concat()
 }
 
-/// Who says so.
+/// Who does.
 pub(super) fn founder(bytes: &[u8]) -> Option<Node> {
     let (&kind, node) = bytes.split_first()?;
     (kind == FOUNDED).then_some(Node(u64::from_be_bytes(node.try_into().ok()?)))
+}
+
+/// How far a node had followed a log that is gone: of those who could found the cluster anew, the one who knows most shall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Knows {
+    pub(super) node: Node,
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+}
+
+impl Knows {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let numbers = [self.node.0, self.epoch, self.seq].into_iter().flat_map(u64::to_be_bytes);
+        [KNOWS].into_iter().chain(numbers).collect()
+    }
+
+    /// `None` when it says something else.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&kind, rest) = bytes.split_first()?;
+        let (numbers, []) = rest.as_chunks::<8>() else { return None };
+        let &[node, epoch, seq] = numbers else { return None };
+        let [node, epoch, seq] = [node, epoch, seq].map(u64::from_be_bytes);
+        (kind == KNOWS).then_some(Self { node: Node(node), epoch, seq })
+    }
+}
+
+/// Whether it is a word between those who join, and nothing to be followed.
+pub(super) fn is_of_joining(bytes: &[u8]) -> bool {
+    founder(bytes).is_some() || Knows::decode(bytes).is_some()
 }
 
 /// What a frame says. The entry of a veil is one that changes nothing by itself.
@@ -143,6 +175,6 @@ mod tests {
         assert_eq!(decode(4, &bytes).map(|frame| frame.entry.act), Ok(Act::Tick));
         bytes[1] += 1;
         assert_eq!(decode(4, &bytes), Err(DecodeError::NEWER));
-        assert_eq!(decode(4, &[4]), Err(DecodeError::NEWER));
+        assert_eq!(decode(4, &[5]), Err(DecodeError::NEWER));
     }
 }

@@ -2,10 +2,12 @@
 //! node comes back.
 //!
 //! 1. A lease and an incarnation from the bus; the first entry, which is also the request for a copy.
-//! 2. Nobody else is there: this node founds the cluster with what it has, or with what the store knows.
+//! 2. Nobody else is there: this node founds the cluster with what it has, or with what the store knows; when the bus has lost the log, unless
+//!    one of the others, who come in the same moment, had followed it further.
 //! 3. Otherwise another node's copy, as of that entry or a later one; what came after it is followed in the copy. Whoever could give one
 //!    joined before, or says later that it is complete; when none of them is left, this node founds the cluster anew and says so.
-//! 4. This node's own live sessions are claimed, and when the copy has followed that, it takes the engines' place.
+//! 4. This node's former name is lost in the log, so that it is certain what became of what it proposed. Then what only this node knows is
+//!    claimed, and when the copy has followed that, it takes the engines' place.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +17,8 @@ use presently_core::cluster::{Act, Ancestry, Node, Verdict};
 use presently_core::{Effect, Engine, Now, UserId};
 
 use super::copy::{self, Record};
-use super::frame::{self, Frame};
+use super::founder::{found, found_anew, further, last_followed};
+use super::frame::{self, Frame, Knows};
 use super::proposals::{Finish, Proposal, Wish};
 use super::roll::Roll;
 use super::term::{End, Followed, Term, unread};
@@ -29,7 +32,7 @@ use crate::watch::{Epoch, Turn};
 
 /// How long one who joins waits for the next chunk of its copy before it asks again.
 const CHUNK_WITHIN: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Entries held back until the copy is there: with more of them, the copy is asked for again.
 const BUFFERED_MAX: usize = 1_000_000;
 /// Claims appended at once.
@@ -70,10 +73,17 @@ pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result
     Ok(term)
 }
 
-async fn begin(term: &Term<'_>, peers: Vec<bus::Node>) -> Result<(), End> {
+async fn begin(term: &Term<'_>, mut peers: Vec<bus::Node>) -> Result<(), End> {
     if peers.is_empty() {
-        found(term, []);
-        return Ok(());
+        let Some(further) = further(term).await? else {
+            found(term, []);
+            return Ok(());
+        };
+        tracing::info!(node = further.0, "another node knows more; it founds the cluster");
+        append_frames(term, &[frame::founded(further)]).await?;
+        peers.push(bus::Node(further.0));
+    } else if let Some((epoch, seq)) = last_followed(term) {
+        append_frames(term, &[Knows { node: term.node, epoch, seq }.encode()]).await?;
     }
     let Some(mut joining) = Joining::receive(term, peers).await? else { return Ok(()) };
     joining.claim().await?;
@@ -86,47 +96,8 @@ async fn begin(term: &Term<'_>, peers: Vec<bus::Node>) -> Result<(), End> {
     Ok(())
 }
 
-/// Begins a cluster with what this node has.
-fn found(term: &Term<'_>, others: impl IntoIterator<Item = Node>) {
-    restore(term.shared, term.cluster);
-    let engines = engines(term);
-    let seq = term.followed.lock().seq;
-    for (place, mut engine) in engines.into_iter().enumerate() {
-        term.shared.shards.at(place, |shard| {
-            let now = term.shared.clock.now();
-            engine.load_past(shard.engine.past(), seq);
-            shard.engine.visit_states(now, 0, usize::MAX, &mut |mut state| {
-                state.sessions.iter_mut().for_each(|session| session.owner = term.node);
-                engine.load(now, state);
-            });
-            // Whoever was silent here while nobody told the others may have been heard there: each has a full timeout.
-            shard.engine = engine;
-        });
-    }
-    let mut before = term.cluster.before.lock();
-    let mut roll = std::mem::take(&mut before.followed.roll);
-    let followed = before.followed.seq;
-    before.ancestry.go_on(followed, term.epoch, seq);
-    drop(before);
-    roll.found(term.node, others);
-    term.followed.lock().roll = roll;
-    let journal = term.cluster.alone.lock().take();
-    // Nobody else needs to be told.
-    drop(journal);
-    start(term);
-}
-
-/// Begins it in a log in which others wait for a copy, or have another state.
-async fn found_anew(term: &Term<'_>, others: Vec<Node>) -> Result<(), End> {
-    append_frames(term, &[frame::founded(term.node)]).await?;
-    let waiting = others.clone();
-    found(term, others);
-    waiting.into_iter().filter(|&node| node != term.node).for_each(|node| term.copies.ask(node));
-    Ok(())
-}
-
 /// From here on the log is followed.
-fn start(term: &Term<'_>) {
+pub(super) fn start(term: &Term<'_>) {
     let followed = term.followed.lock();
     let turn = Turn { epoch: Epoch(term.epoch), log: Some(followed.seq) };
     term.shared.queue.turn(turn, term.shared.clock.now().tick);
@@ -155,7 +126,7 @@ async fn append(term: &Term<'_>, acts: &[Act]) -> Result<u64, End> {
     Ok(count)
 }
 
-async fn append_frames(term: &Term<'_>, frames: &[Vec<u8>]) -> Result<(), End> {
+pub(super) async fn append_frames(term: &Term<'_>, frames: &[Vec<u8>]) -> Result<(), End> {
     loop {
         match term.cluster.bus.append(term.me(), term.epoch, frames).await {
             Ok(_) => return Ok(()),
@@ -363,11 +334,12 @@ impl<'a> Joining<'a> {
             let entries = term.cluster.bus.read(term.epoch, self.seq, follower::READ_MAX, LOOK_EVERY).await?;
             let full = entries.len() >= follower::READ_MAX;
             for logged in &entries {
-                if frame::founder(&logged.bytes).is_some() {
+                if frame::founder(&logged.bytes).is_some_and(|founder| !self.roll.is_of(founder)) {
                     return Err(End::Lost);
                 }
                 match frame::decode(logged.seq, &logged.bytes) {
                     Ok(frame) => self.follow(&frame),
+                    Err(_) if frame::is_of_joining(&logged.bytes) => {}
                     Err(error) => unread(logged.seq, error)?,
                 }
                 self.seq = logged.seq;
@@ -449,7 +421,7 @@ fn conclude(shared: &Shared, proposal: Proposal, seq: u64) {
     });
 }
 
-fn engines(term: &Term<'_>) -> Vec<Engine> {
+pub(super) fn engines(term: &Term<'_>) -> Vec<Engine> {
     let mut engines: Vec<Engine> = term.shared.shards.empty_engines().collect();
     engines.iter_mut().for_each(|engine| engine.set_me(term.node));
     engines
@@ -481,7 +453,8 @@ async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
         for logged in entries {
             read.to = logged.seq;
             if let Some(founder) = frame::founder(&logged.bytes) {
-                read.givers = vec![founder];
+                // Nobody could give this node what it is to go on with.
+                read.givers = if founder == term.node { Vec::new() } else { vec![founder] };
             }
             let frame = match frame::decode(logged.seq, &logged.bytes) {
                 Ok(frame) => frame,

@@ -6,6 +6,7 @@
 //! - `roll`: who takes part
 //! - `term`: one membership from joining to losing it, and what runs during it: `appender`, `follower`, `keeper`
 //! - `joiner`, `copy`: beginning with another node's state, and giving it to others
+//! - `founder`: beginning with one's own
 //! - `alone`: deciding while the bus is out of reach
 //! - `whispers`: what others heard of their sessions, each second
 
@@ -13,6 +14,7 @@ mod alone;
 mod appender;
 mod copy;
 mod follower;
+mod founder;
 mod frame;
 mod joiner;
 mod keeper;

@@ -53,6 +53,11 @@ impl Roll {
         self.giver(Node(0))
     }
 
+    /// Whether the state of all goes on from that of this node.
+    pub(super) fn is_of(&self, founder: Node) -> bool {
+        self.elders.first() == Some(&founder)
+    }
+
     /// Who gives a copy to one who joins.
     pub(super) fn giver(&self, to: Node) -> Option<Node> {
         self.elders.iter().copied().find(|&elder| elder != to && self.complete.contains(&elder))
