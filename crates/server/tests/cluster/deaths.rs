@@ -153,7 +153,9 @@ async fn a_node_that_was_stopped_for_longer_than_its_lease_joins_again_without_a
     let happened = exactly_once(&cluster, &watchers[1..], &everybody).await;
     assert!(happened.iter().all(|happened| happened == &["online"]), "{happened:?}");
     nobody_left(&watchers, &everybody);
-    in_order(&cluster, &watchers[..1], &everybody).await;
+    for who in &everybody {
+        in_order(watchers[0], who, &history(&cluster, 1, who).await);
+    }
     assert_eq!(exactly_once(&cluster, &watchers[1..], &[&leaver]).await, [["online", "offline"]]);
     // Silence counts again, and once.
     for watcher in &watchers {
