@@ -77,7 +77,9 @@ impl Told {
         self.snapshots += usize::from(anew);
         if let Some(before) = self.at.as_ref().filter(|(before, _)| before == epoch) {
             assert!(before.1 <= seq, "{} before {seq} in {epoch}", before.1);
-            if before.1 == seq && !anew && presences != &json!([]) {
+            // A snapshot may be cut at the place of a change that is told right after it.
+            let after_snapshot = self.steps.last().is_some_and(|step| step.anew);
+            if before.1 == seq && !anew && !after_snapshot && presences != &json!([]) {
                 self.repeated.push(format!("{seq} of {epoch}: {presences}"));
             }
         }
