@@ -6,7 +6,7 @@ use crate::clients::Socket;
 use crate::harness::micros;
 use crate::nodes::{Cluster, LEASE, SOON, TIMEOUT, pass};
 use crate::people::{Beating, Person, Route};
-use crate::watchers::{Watcher, exactly_once, exactly_once_at, history, nobody_left, settle, statuses};
+use crate::watchers::{Watcher, exactly_once, exactly_once_at, history, in_order, nobody_left, settle, statuses};
 
 /// What a machine that has much else to do may add to a deadline.
 const SLACK: Duration = Duration::from_secs(5);
@@ -153,6 +153,9 @@ async fn a_node_that_was_stopped_for_longer_than_its_lease_joins_again_without_a
     let happened = exactly_once(&cluster, &watchers[1..], &everybody).await;
     assert!(happened.iter().all(|happened| happened == &["online"]), "{happened:?}");
     nobody_left(&watchers, &everybody);
+    for who in &everybody {
+        in_order(watchers[0], who, &history(&cluster, 1, who).await);
+    }
     assert_eq!(exactly_once(&cluster, &watchers[1..], &[&leaver]).await, [["online", "offline"]]);
     // Silence counts again, and once.
     for watcher in &watchers {

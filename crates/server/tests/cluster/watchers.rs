@@ -77,7 +77,9 @@ impl Told {
         self.snapshots += usize::from(anew);
         if let Some(before) = self.at.as_ref().filter(|(before, _)| before == epoch) {
             assert!(before.1 <= seq, "{} before {seq} in {epoch}", before.1);
-            if before.1 == seq && !anew && presences != &json!([]) {
+            // A snapshot may be cut at the place of a change that is told right after it.
+            let after_snapshot = self.steps.last().is_some_and(|step| step.anew);
+            if before.1 == seq && !anew && !after_snapshot && presences != &json!([]) {
                 self.repeated.push(format!("{seq} of {epoch}: {presences}"));
             }
         }
@@ -239,6 +241,15 @@ pub(crate) async fn settle(cluster: &Cluster, marker: &Person, watchers: &[&Watc
 /// What happened to somebody by the history, oldest first: the status and when it began. Whatever became of the nodes, nobody expired
 /// before their deadline, and no mistake had to be mended.
 pub(crate) async fn history(cluster: &Cluster, at: usize, who: &Person) -> Vec<(String, String)> {
+    let lines = lines(cluster, at, who).await;
+    for pair in lines.windows(2) {
+        assert_eq!(pair[0].1, pair[1].0, "{}: each change begins where the last one ended: {lines:?}", who.name);
+    }
+    lines.into_iter().map(|(_, to, at)| (to, at)).collect()
+}
+
+/// The lines of the history: from, to, and when.
+async fn lines(cluster: &Cluster, at: usize, who: &Person) -> Vec<(String, String, String)> {
     let (status, told) = cluster.nodes[at].get(&format!("/api/presence/{}/history", who.id), &cluster.boss).await;
     assert_eq!(status, 200, "{told}");
     let text = |line: &Value, key: &str| line[key].as_str().expect("a text").to_owned();
@@ -250,11 +261,7 @@ pub(crate) async fn history(cluster: &Cluster, at: usize, who: &Person) -> Vec<(
             assert!(silence >= TIMEOUT.as_micros() as i64 - CLOCKS_MICROS, "{}: {lines:?}", who.name);
         }
     }
-    let lines: Vec<_> = lines.iter().map(|line| (text(line, "from"), text(line, "to"), text(line, "at"))).collect();
-    for pair in lines.windows(2) {
-        assert_eq!(pair[0].1, pair[1].0, "{}: each change begins where the last one ended: {lines:?}", who.name);
-    }
-    lines.into_iter().map(|(_, to, at)| (to, at)).collect()
+    lines.iter().map(|line| (text(line, "from"), text(line, "to"), text(line, "at"))).collect()
 }
 
 /// Every watcher was told each transition of these users that happened since it began, once and in order, and nothing else, where no
@@ -277,7 +284,7 @@ pub(crate) async fn exactly_once_at(
             let told = watcher.told();
             assert_eq!(told.repeated, [""; 0], "{}", watcher.name);
             let steps = told.of(who);
-            if let Err(wrong) = follows(&happened, &steps) {
+            if let Err(wrong) = follows(&happened, &steps, false) {
                 panic!("{} of {}: {wrong}\nhappened: {happened:#?}\ntold: {steps:#?}", watcher.name, who.name);
             }
         }
@@ -286,13 +293,45 @@ pub(crate) async fn exactly_once_at(
     all
 }
 
+/// For when nodes were killed: what one was told to keep when it died, the others told their watchers, and the history may not have it.
+/// All of these watchers were told the same, each change once; the history has all of it but so many lines. Returns what was told.
+pub(crate) async fn alike(
+    cluster: &Cluster,
+    watchers: &[&Watcher],
+    who: &Person,
+    missing_max: usize,
+) -> Vec<(String, String)> {
+    let told = watchers[0].told();
+    let states = told.states(who);
+    assert!(states.windows(2).all(|pair| pair[0].0 != pair[1].0), "{}: each is a change: {states:?}", who.name);
+    for watcher in watchers {
+        let told = watcher.told();
+        assert_eq!(told.repeated, [""; 0], "{}", watcher.name);
+        assert_eq!(told.states(who), states, "{} and {} of {}", watcher.name, watchers[0].name, who.name);
+    }
+    let kept: Vec<_> = lines(cluster, 0, who).await.into_iter().map(|(_, to, at)| (to, at)).collect();
+    let mut rest = states.iter();
+    assert!(kept.iter().all(|line| rest.any(|state| state == line)), "{}: {kept:#?} of {states:#?}", who.name);
+    assert!(kept.len() + missing_max >= states.len(), "{}: {kept:#?} of {states:#?}", who.name);
+    states
+}
+
+/// A watcher was told in order what happened to somebody, nothing twice and nothing else, up to the last of it. For one at a node
+/// that was no member for a while: it tells what differs from before, and not what was between.
+pub(crate) fn in_order(watcher: &Watcher, who: &Person, happened: &[(String, String)]) {
+    let steps = watcher.told().of(who);
+    if let Err(wrong) = follows(happened, &steps, true) {
+        panic!("{} of {}: {wrong}\nhappened: {happened:#?}\ntold: {steps:#?}", watcher.name, who.name);
+    }
+}
+
 /// Without the times.
 pub(crate) fn statuses(states: &[(String, String)]) -> Vec<String> {
     states.iter().map(|(status, _)| status.clone()).collect()
 }
 
-/// Whether these steps are what happened from the first one on.
-fn follows(happened: &[(String, String)], steps: &[Step]) -> Result<(), String> {
+/// Whether these steps are what happened from the first one on, with gaps or without.
+fn follows(happened: &[(String, String)], steps: &[Step], gaps: bool) -> Result<(), String> {
     let mut next = 0;
     for step in steps {
         // Of whom nobody ever heard is offline.
@@ -304,7 +343,7 @@ fn follows(happened: &[(String, String)], steps: &[Step]) -> Result<(), String> 
         match (step.anew, place) {
             // What a snapshot repeats, or shows after what it leaves out.
             (true, place) if place + 1 >= next => {}
-            (false, place) if place == next => {}
+            (false, place) if place == next || (gaps && place > next) => {}
             _ => return Err(format!("{step:?} is number {place} where number {next} was due")),
         }
         next = place + 1;
