@@ -34,6 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Why a test speaks to one of the nodes only. **Each is a fact of the design that an operator is told of, too**; a test for which none of
 /// them holds asks all nodes in turn.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "each test program meets some of them")]
 pub(crate) enum OneNode {
     /// Failed logins are counted by the node that refused them: who guesses at all nodes has as many times the guesses.
     CountsFailedLogins,
