@@ -34,6 +34,8 @@ pub struct SessionView {
     pub last_evidence: Timestamp,
     /// How much more silence it may keep.
     pub remaining: Duration,
+    /// Another node hears it, and alone knows whether its socket is open.
+    pub elsewhere: bool,
 }
 
 /// An override, to look at.
@@ -91,6 +93,7 @@ impl Engine {
             opened_at: session.opened_at,
             last_evidence: session.last_evidence,
             remaining: session.deadline - now.tick,
+            elsewhere: session.owned_by().is_some(),
         });
         let overrides = Source::ALL.into_iter().rev().filter_map(|source| {
             let standing = user.standing(source)?;

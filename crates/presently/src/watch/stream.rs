@@ -129,9 +129,11 @@ impl Stream {
     /// Everything up to this place in the log was told.
     pub(crate) fn reached(&self, seq: u64) {
         let mut memory = self.memory.lock();
-        if memory.logged && seq > memory.seq {
+        // What was told last is at the place that is reached only now.
+        if memory.logged && seq >= memory.seq {
             memory.seq = seq;
-            self.reached.send_replace(Some(Position { epoch: memory.epoch, seq }));
+            let here = Some(Position { epoch: memory.epoch, seq });
+            self.reached.send_if_modified(|reached| std::mem::replace(reached, here) != here);
         }
     }
 
@@ -363,6 +365,18 @@ mod tests {
         assert_eq!(stream.memory.lock().told.len(), 0);
         let position = stream.position(Tick(9));
         assert_eq!(missed(&stream, &["alice"], position), Some(0));
+    }
+
+    #[test]
+    fn what_was_told_last_is_reached_when_the_log_was_followed_up_to_it() {
+        let stream = Stream::new(1, 2);
+        let epoch = Epoch(7);
+        stream.turn(Turn { epoch, log: Some(3) });
+        let presence = Presence { user: "alice".into(), status: Status::Online, last_seen: None, since: None };
+        stream.tell(Tick(0), Some(4), presence, Audience::Everybody, Visibility::Everyone, &mut Vec::new());
+        assert_eq!(*stream.reached.borrow(), Some(Position { epoch, seq: 3 }));
+        stream.reached(4);
+        assert_eq!(*stream.reached.borrow(), Some(Position { epoch, seq: 4 }));
     }
 
     #[test]

@@ -157,6 +157,8 @@ impl Pass {
         }
         match app.accounts().store().account(self.caller.account).await {
             Err(_) => Ended::Unknown,
+            // However the nodes hear of it, an erased account is one whose tokens are good for nothing.
+            Ok(None) => Ended::Revoked,
             Ok(Some(account)) if !account.may_be_present() => Ended::NotActive,
             Ok(_) if app.push().crowd.was_forced_out(&self.caller.user) => Ended::ByAdmin,
             Ok(_) => Ended::Revoked,

@@ -3,7 +3,7 @@
 //!
 //! What a socket does now and then is in boxes, so that what waits is small.
 //!
-//! A session whose socket has gone (dropped a moment ago, or before a restart) is taken over by the next socket of its login,
+//! A session whose socket has gone (dropped a moment ago, or before a restart) is taken over by the next socket of its login at this node,
 //! so that nothing of a socket that came back stays behind.
 
 use std::fmt::Write as _;
@@ -162,11 +162,12 @@ async fn admit(app: &App, token: &str) -> Result<Pass, Problem> {
     }
 }
 
-/// `login/ws-…`: one that lost its socket, or a new one.
+/// `login/ws-…`: one that lost its socket, or a new one. Of what another node hears it is not known here whether the socket is open: that
+/// is left to end by itself, which takes nobody offline who has come here.
 fn session_name(app: &App, place: &mut Place, pass: &Pass) -> String {
     let mut name = format!("{}/ws-", pass.caller.session);
     let sessions = app.presently().explain(&pass.caller.user).map(|why| why.sessions).unwrap_or_default();
-    let orphans = sessions.iter().filter_map(|view| {
+    let orphans = sessions.iter().filter(|view| !view.elsewhere).filter_map(|view| {
         let number = view.session.strip_prefix(&name)?;
         u64::from_str_radix(number, 16).ok().filter(|_| number.len() == 16)
     });

@@ -46,7 +46,10 @@ impl Stream {
     /// What this request opens.
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
-        assert_eq!(response.status(), 200);
+        if response.status() != 200 {
+            let status = response.status();
+            panic!("{status}: {}", response.text().await.unwrap_or_default());
+        }
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(header("content-type").as_deref(), Some("text/event-stream"));
         assert_eq!(header("cache-control").as_deref(), Some("no-store"));

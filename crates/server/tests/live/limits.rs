@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{TestServer, secs};
+use crate::harness::{OneNode, TestServer, secs};
 use crate::line::{Socket, Stream, pass, until};
 
 #[tokio::test]
@@ -65,6 +65,7 @@ async fn a_message_may_have_half_a_mebibyte() {
 #[tokio::test]
 async fn a_user_may_have_so_many_streams_and_sockets() {
     let server = TestServer::start_with(|settings| settings.streams_per_user_max = 3).await;
+    server.speak_to(OneNode::LimitsItsConnections);
     let alice = server.visitor("alice").await;
     let bob = server.visitor("bob").await;
     let mut stream = Stream::open(server.address(), &alice, "?users=1").await;
@@ -88,6 +89,7 @@ async fn a_user_may_have_so_many_streams_and_sockets() {
 #[tokio::test]
 async fn the_server_keeps_room_for_requests() {
     let server = TestServer::start_with(|settings| settings.connections_max = 20).await;
+    server.speak_to(OneNode::LimitsItsConnections);
     let alice = server.visitor("alice").await;
     let mut sockets = Vec::new();
     for _ in 0..18 {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{TestServer, Visitor, secs};
+use crate::harness::{OneNode, TestServer, Visitor, secs};
 use crate::line::{Socket, live_through, pass, until};
 
 #[tokio::test]
@@ -32,6 +32,7 @@ async fn a_clean_close_ends_it_at_once() {
 #[tokio::test]
 async fn who_comes_back_within_the_grace_was_never_seen_to_leave() {
     let server = TestServer::start().await;
+    server.speak_to(OneNode::KnowsItsSockets);
     let alice = server.visitor("alice").await;
     let mut socket = Socket::open(server.address(), &alice).await;
     live_through(&server, 5, &[alice.id]).await;
@@ -106,6 +107,7 @@ async fn a_client_that_answers_nothing_is_dropped_after_two_intervals() {
 #[tokio::test]
 async fn a_close_with_a_code_of_the_page_s_own_or_by_the_browser_is_no_goodbye() {
     let server = TestServer::start().await;
+    server.speak_to(OneNode::KnowsItsSockets);
     let admin = server.admin().await;
     let alice = server.visitor("alice").await;
     for (code, goodbye) in [(3000, false), (3001, false), (3999, false), (1001, false), (4999, true), (1000, true)] {
@@ -168,9 +170,13 @@ fn idle(server: &TestServer, id: i64) -> usize {
 /// The server knows that the socket dropped: its session has no more than the grace left.
 async fn server_noticed(server: &TestServer, id: i64) {
     until("the drop was noticed", async || {
-        let why = server.app().presently().explain(&id.to_string());
-        let mut sockets = why.iter().flat_map(|why| &why.sessions).filter(|session| session.session.contains("/ws-"));
-        sockets.all(|session| session.remaining <= secs(10))
+        server.nodes().iter().all(|node| {
+            let why = node.app.presently().explain(&id.to_string());
+            let mut sessions = why.iter().flat_map(|why| &why.sessions);
+            // Whoever had the socket knows.
+            sessions
+                .all(|session| session.elsewhere || !session.session.contains("/ws-") || session.remaining <= secs(10))
+        })
     })
     .await;
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::harness::{TestServer, secs};
+use crate::harness::{OneNode, TestServer, secs};
 use crate::line::{Line, Socket, Stream, live_through};
 
 #[tokio::test]
 async fn a_stop_says_goodbye_and_nobody_is_seen_to_leave() {
     let mut server = TestServer::start().await;
+    server.speak_to(OneNode::KnowsItsSockets);
     let alice = server.visitor("alice").await;
     let mut socket = Socket::open(server.address(), &alice).await;
     let session = socket.ready["session"].clone();

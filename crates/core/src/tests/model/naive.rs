@@ -266,6 +266,7 @@ impl Naive {
             opened_at: live.row.opened_at,
             last_evidence: live.row.last_evidence,
             remaining: live.deadline - now.tick,
+            elsewhere: false,
         });
         Some(Explanation {
             presence: Presence { user: user.into(), status: it.shown, last_seen: it.last_seen, since: it.since },
