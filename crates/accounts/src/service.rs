@@ -186,6 +186,12 @@ impl Accounts {
         self.inner.cache.epoch() == as_of
     }
 
+    /// Asks the store anew about this account when its tokens come next: another process may have ended them. What
+    /// [`follow_changes`](Self::follow_changes) does soon, at once.
+    pub fn doubt(&self, account: crate::AccountId) {
+        self.inner.cache.revoke(&[account]);
+    }
+
     /// Drops throttle counters, expired sessions and cache entries that no longer matter, and notes which API keys were used. Call it
     /// each minute.
     pub async fn tidy(&self, now: Timestamp) -> Result<(), crate::StoreError> {

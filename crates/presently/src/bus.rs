@@ -205,6 +205,9 @@ pub enum BusError {
     /// Entries that this node has not read may be gone. The node is still a member, and needs a snapshot.
     #[error("the log is no longer kept from there on")]
     Trimmed,
+    /// No bus says this; a node says it of itself: what the others decide it cannot read, so it takes no part until it is updated and started again.
+    #[error("another node runs a newer program: update this one")]
+    Newer,
     /// It will not be done, again and again, until a person acts: no memory, no permission, no fitting version, too large. Nothing was done.
     #[error("the bus refused it: {0}")]
     Refused(String),

@@ -90,7 +90,11 @@ fn shown(shared: &Shared, user: &str) -> Status {
 fn settled_presence(shared: &Shared, user: &UserId) -> Option<Presence> {
     shared.shards.with(user, |shard| {
         let absent = || Presence { user: user.clone(), status: Status::Offline, last_seen: None, since: None };
-        shared.queue.unkept(user).is_none().then(|| shard.engine.presence(user).unwrap_or_else(absent))
+        shared
+            .queue
+            .unkept(shared.clock.now().tick, user)
+            .is_none()
+            .then(|| shard.engine.presence(user).unwrap_or_else(absent))
     })
 }
 
@@ -99,7 +103,10 @@ fn mend(shared: &Shared, user: &UserId, before: &Presence) -> bool {
     shared.shards.with(user, |shard| {
         let truth = shard.engine.presence(user);
         let (status, since) = truth.as_ref().map_or((Status::Offline, None), |truth| (truth.status, truth.since));
-        if shard.closed || (status, since) != (before.status, before.since) || shared.queue.unkept(user).is_some() {
+        if shard.closed
+            || (status, since) != (before.status, before.since)
+            || shared.queue.unkept(shared.clock.now().tick, user).is_some()
+        {
             return false;
         }
         let now = shared.clock.now();

@@ -101,7 +101,7 @@ impl Presently {
         }
         let shards = Shards::new(config.policy, config.limits, first_number, [users_seed, shards_seed]);
         let (cluster, restored) = match bus {
-            Some(bus) => (Some(Cluster::new(bus, restored)), None),
+            Some(bus) => (Some(Cluster::new(bus, restored, opened.tick)), None),
             None => (None, Some(restored)),
         };
         let shared = Arc::new(Shared {

@@ -32,8 +32,8 @@ impl<T> Lately<T> {
         self.by_user.insert(user, (now, what));
     }
 
-    pub(crate) fn get(&self, user: &str) -> Option<&T> {
-        self.by_user.get(user).map(|(_, what)| what)
+    pub(crate) fn get(&self, now: Tick, user: &str) -> Option<&T> {
+        self.by_user.get(user).filter(|(at, _)| now - *at <= STAYS).map(|(_, what)| what)
     }
 
     pub(crate) fn remove(&mut self, user: &str) {
@@ -68,9 +68,17 @@ mod tests {
         lately.put(Tick(0), "alice".into(), 1);
         lately.put(Tick(8 * SECOND), "alice".into(), 2);
         lately.tidy(Tick(15 * SECOND));
-        assert_eq!(lately.get("alice"), Some(&2));
+        assert_eq!(lately.get(Tick(15 * SECOND), "alice"), Some(&2));
         lately.tidy(Tick(19 * SECOND));
-        assert_eq!(lately.get("alice"), None);
+        assert_eq!(lately.get(Tick(15 * SECOND), "alice"), None);
+    }
+
+    #[test]
+    fn nothing_stays_because_nothing_comes_after_it() {
+        let mut lately = Lately::default();
+        lately.put(Tick(0), "alice".into(), 1);
+        assert_eq!(lately.get(Tick(10 * SECOND), "alice"), Some(&1));
+        assert_eq!(lately.get(Tick(11 * SECOND), "alice"), None);
     }
 
     #[test]
@@ -80,6 +88,6 @@ mod tests {
             lately.put(Tick(0), format!("user-{n}").into(), ());
         }
         assert!(lately.by_user.len() <= MAX && lately.order.len() <= MAX);
-        assert_eq!(lately.get("user-0"), None);
+        assert_eq!(lately.get(Tick(0), "user-0"), None);
     }
 }

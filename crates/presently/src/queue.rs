@@ -127,7 +127,7 @@ impl Queue {
     ) {
         let mut pending = self.pending.lock();
         let first = pending.taken.decided.len();
-        let keep = from.map_or(Keep::All, |from| pending.keep(from));
+        let keep = from.map_or(Keep::All, |from| pending.keep(at, from));
         let log = from.map(|from| from.seq);
         for deed in deeds {
             pending.taken.number += 1;
@@ -199,10 +199,10 @@ impl Queue {
     }
 
     /// What the store does not know yet of a user who is not in memory.
-    pub(crate) fn unkept(&self, user: &str) -> Option<Unkept> {
+    pub(crate) fn unkept(&self, now: Tick, user: &str) -> Option<Unkept> {
         let pending = self.pending.lock();
         let own = pending.unkept.get(user).map(|(_, unkept)| unkept);
-        own.or_else(|| pending.elsewhere.get(user)).cloned()
+        own.or_else(|| pending.elsewhere.get(now, user)).cloned()
     }
 
     /// How many deeds were ever pushed.
@@ -229,10 +229,10 @@ impl Queue {
 
 impl Pending {
     /// What another node decides is kept there, unless this node may yet overwrite it with something older.
-    fn keep(&mut self, from: Logged<'_>) -> Keep {
+    fn keep(&mut self, at: Tick, from: Logged<'_>) -> Keep {
         if from.own {
             Keep::All
-        } else if self.unkept.contains_key(from.user) || self.written.get(from.user).is_some() {
+        } else if self.unkept.contains_key(from.user) || self.written.get(at, from.user).is_some() {
             Keep::Rows
         } else {
             Keep::Nothing
@@ -250,7 +250,7 @@ impl Pending {
         };
         let erased = row.is_none();
         if keep == Keep::Nothing {
-            let older = self.elsewhere.get(user).filter(|_| !erased).cloned();
+            let older = self.elsewhere.get(at, user).filter(|_| !erased).cloned();
             let unkept = older.unwrap_or(Unkept { row: None, erased });
             self.elsewhere.put(at, user.clone(), unkept.with(row));
             return;

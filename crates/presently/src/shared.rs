@@ -157,7 +157,7 @@ impl Shared {
                 return known;
             }
         }
-        if let Some(unkept) = self.queue.unkept(user) {
+        if let Some(unkept) = self.queue.unkept(self.clock.now().tick, user) {
             known.complete = unkept.erased;
             if let Some(row) = unkept.row {
                 known.complete |= row.last_seen.is_some();

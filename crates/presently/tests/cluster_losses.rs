@@ -277,3 +277,61 @@ async fn whoever_asks_while_a_node_fails_to_join_again_is_answered() {
         assert_eq!(beat.await.unwrap().unwrap().status, Status::Online);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_others_followed_already_is_not_decided_again_by_who_comes_back() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    cluster.pass(secs(1)).await;
+    cluster.news();
+    // It comes into the log, nobody tells the node so, and then it is cut off.
+    cluster.nodes[0].link.lose_replies(100);
+    let presently = cluster.nodes[0].presently.clone();
+    let away = tokio::spawn(async move {
+        presently.override_status("alice", Source::Admin, Status::Away, None).await.unwrap();
+    });
+    several::yields().await;
+    cluster.nodes[0].link.set_down(true);
+    cluster.pass(secs(1)).await;
+    assert_eq!(cluster.nodes[1].presence("alice").await.status, Status::Away);
+    cluster.nodes[1].presently.clear_override("alice", Source::Admin).await.unwrap();
+    cluster.pass(secs(14)).await;
+    assert!(away.is_finished(), "it is decided here too");
+    cluster.nodes[0].link.lose_replies(0);
+    cluster.nodes[0].link.set_down(false);
+    cluster.pass(secs(15)).await;
+    assert_eq!(cluster.status("alice").await, Status::Online);
+    assert_eq!(cluster.nodes[0].presently.cluster_health(), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_logged_out_elsewhere_is_not_brought_back_by_a_node_that_was_cut_off() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    cluster.pass(secs(1)).await;
+    cluster.nodes[0].link.set_down(true);
+    cluster.pass(secs(15)).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    cluster.pass(secs(5)).await;
+    cluster.nodes[1].presently.end_session("alice", "phone", EndReason::Logout).await.unwrap();
+    cluster.news_of(1);
+    cluster.nodes[0].link.set_down(false);
+    cluster.pass(secs(10)).await;
+    assert_eq!(cluster.status("alice").await, Status::Offline);
+    assert_eq!(cluster.news_of(1), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_cut_off_again_and_again_keeps_no_ghost_alive() {
+    let cluster = Cluster::of(2).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    for _ in 0..6 {
+        cluster.pass(secs(20)).await;
+        cluster.nodes[0].link.set_down(true);
+        cluster.pass(secs(12)).await;
+        cluster.nodes[0].link.set_down(false);
+        cluster.pass(secs(8)).await;
+    }
+    // Twelve seconds of each forty were no silence to the node itself; the others heard nothing for four minutes.
+    assert_eq!(cluster.status("alice").await, Status::Offline);
+}

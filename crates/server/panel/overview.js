@@ -26,7 +26,9 @@ export function showOverview({ place }) {
     lateness: tile("Offline, how late"),
     memory: tile("Memory"),
     store: tile("Store"),
+    nodes: tile("Nodes"),
   };
+  tiles.nodes.element.hidden = true;
   const picture = h("div", { class: "chart" });
   const honest = h("p", { class: "soft hint" });
   const spans = ["hour", "day"].map((word) =>
@@ -85,6 +87,15 @@ export function showOverview({ place }) {
     tiles.memory.set(bytes(told.resident_bytes), `up for ${length(told.uptime_seconds)} · version ${told.version}`);
     tiles.store.set(told.store_healthy ? "keeps up" : "fails", `${count(told.pending)} decisions not kept yet`);
     tiles.store.element.classList.toggle("bad", !told.store_healthy);
+    if (told.cluster) showNode(told.cluster);
+  }
+
+  /** Behind a load balancer each look may be answered by another node. @param {any} cluster */
+  function showNode({ node, members, cut_off: cutOff }) {
+    tiles.nodes.element.hidden = false;
+    tiles.nodes.element.classList.toggle("bad", cutOff !== null);
+    if (cutOff === null) tiles.nodes.set(count(members), `heartbeats, streams, lateness and memory are those of ${node}`);
+    else tiles.nodes.set("cut off", `${node} goes on alone: ${cutOff}`);
   }
 
   put(

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use presently::clock::Clock;
 use presently::{Now, Presently, Reason, Told, Transitions};
-use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
+use presently_accounts::{AccountId, Accounts, SecretKey, Settings as AccountSettings};
+use presently_sql::PostgresStores;
 use presently_sql::postgres::Node;
 use tokio::task::JoinHandle;
 
@@ -16,12 +17,13 @@ use crate::database::{Database, DatabaseUrl};
 use crate::folder::Folder;
 use crate::metrics::Metrics;
 use crate::panel::figures::{Figures, SAMPLE_EVERY, TALLY_EVERY};
-use crate::push::crowd::Crowd;
 use crate::push::tickets::Tickets;
 use crate::push::{NOTICE_EVERY, Push};
 use crate::settings::{BadSettings, Cluster, Settings};
 use crate::{docs_page, routes};
 
+/// The name of what tells one secret key from another, among the secrets in a database.
+const SECRET_MARK: &str = "secret-key-mark";
 /// How often accounts are checked for changes that other processes made (the contract allows a second).
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often the figures that histograms gathered are folded.
@@ -92,7 +94,7 @@ impl App {
         let accounts = Accounts::new(
             database.accounts(),
             AccountSettings {
-                secret,
+                secret: secret.clone(),
                 access_lifetime: settings.access_token_lifetime,
                 refresh_lifetime: settings.refresh_token_lifetime,
             },
@@ -105,6 +107,14 @@ impl App {
             Some(bus) => Presently::open_in(config, store, Arc::clone(&clock), Arc::new(bus)).await,
         };
         let presently = presently.map_err(|error| failed(&error))?;
+        if let Database::Postgres(stores) = &database
+            && settings.cluster.is_some()
+            && let Err(refusal) = agree_on_secret(stores, &secret, &presently).await
+        {
+            // The others shall not wait for the end of its lease.
+            let _ = presently.shutdown().await;
+            return Err(refusal);
+        }
         for account in accounts.store().barred().await.map_err(|error| failed(&error))? {
             let user = account.to_string();
             // Another node may have said so already.
@@ -136,13 +146,16 @@ impl App {
         let tasks = vec![
             tokio::spawn(follow(Arc::downgrade(&app.0))),
             tokio::spawn(notice(Arc::downgrade(&app.0))),
-            tokio::spawn(note_forced_out(app.presently().subscribe(), Arc::clone(&app.push().crowd))),
             tokio::spawn(tidy(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
             tokio::spawn(fold_metrics(Arc::downgrade(&app.0))),
             tokio::spawn(sample(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
             tokio::spawn(tally(Arc::downgrade(&app.0), Arc::clone(app.clock()))),
         ];
-        *app.0.tasks.lock() = tasks;
+        app.0.tasks.lock().extend(tasks);
+        if app.0.settings.cluster.is_some() {
+            let hearing = hear_of_departures(app.presently().subscribe(), Arc::downgrade(&app.0));
+            app.0.tasks.lock().push(tokio::spawn(hearing));
+        }
         Ok(app)
     }
 
@@ -236,6 +249,25 @@ impl App {
     }
 }
 
+/// Refuses a secret that is not the one of the nodes that run: each would refuse the tokens of the others.
+async fn agree_on_secret(stores: &PostgresStores, secret: &SecretKey, presently: &Presently) -> Result<(), StartError> {
+    let failed = |error| StartError::Failed(format!("cannot read the database: {error}"));
+    let mark = secret.mark();
+    let theirs = stores.secret(SECRET_MARK, &mark).await.map_err(failed)?;
+    if theirs == mark {
+        return Ok(());
+    }
+    if presently.members() > 1 {
+        return Err(StartError::Failed(
+            "secret_key is another one than that of the nodes that run, which would refuse each other's tokens; \
+             give all of them the same, or none"
+                .to_owned(),
+        ));
+    }
+    // Nobody is there who has the old one.
+    stores.replace_secret(SECRET_MARK, &mark).await.map_err(failed)
+}
+
 /// Follows what other processes do to accounts (`presently user …`), so that it holds here too.
 async fn follow(app: std::sync::Weak<Inner>) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
@@ -266,13 +298,20 @@ async fn notice(app: std::sync::Weak<Inner>) {
     }
 }
 
-/// Whom an administrator signed out, at whichever node, is told so by the sockets here.
-async fn note_forced_out(mut told: Transitions, crowd: Arc<Crowd>) {
+/// Hears at once of those who were signed out at another node: the accounts' own way there takes a moment in which a heartbeat
+/// here would bring them back. Sockets here say that it was an administrator, when it was.
+async fn hear_of_departures(mut told: Transitions, app: std::sync::Weak<Inner>) {
     while let Some(told) = told.next().await {
-        if let Told::Transition(transition) = told
-            && transition.reason == Reason::ForcedLogout
-        {
-            crowd.force_out(&transition.user);
+        let Told::Transition(transition) = told else { continue };
+        if !matches!(transition.reason, Reason::Logout | Reason::ForcedLogout | Reason::Barred) {
+            continue;
+        }
+        let Some(app) = app.upgrade() else { return };
+        if transition.reason == Reason::ForcedLogout {
+            app.push.crowd.force_out(&transition.user);
+        }
+        if let Ok(account) = transition.user.parse() {
+            app.accounts.doubt(AccountId(account));
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn print_demo(demo: &DemoShown<'_>, log_format: LogFormat, listening:
 pub(crate) fn print(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) {
     say(&match settings.log_format {
         LogFormat::Text => text(settings, listening, admin),
-        LogFormat::Json => json(listening, admin),
+        LogFormat::Json => json(settings, listening, admin),
     });
 }
 
@@ -49,10 +49,13 @@ fn base(listening: SocketAddr) -> String {
     }
 }
 
-fn json(listening: SocketAddr, admin: Option<&FirstAdmin>) -> String {
+fn json(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) -> String {
     let mut line = serde_json::json!({
         "level": "INFO", "message": "listening", "url": base(listening), "version": env!("CARGO_PKG_VERSION"),
     });
+    if let Some(cluster) = &settings.cluster {
+        line["node"] = cluster.node_name.clone().into();
+    }
     if let Some(admin) = admin {
         line["admin_username"] = admin.username.clone().into();
         line["admin_password"] = admin.password.clone().into();
@@ -73,7 +76,8 @@ fn text(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) 
         "\n\
          Presently {version} listens on {base}, data in {database}\n\
          {made}\n\
-         \x20 Open  {base}/api/docs\n\n\
+         \x20 Open  {base}/admin     who is online, for administrators\n\
+         \x20       {base}/api/docs  everything that can be called\n\n\
          \x20 Log in, then beat:\n\n\
          TOKEN=$(curl -s {base}/api/auth/login/ -H 'Content-Type: application/json' \\\n\
          \x20 -d '{{\"username\":\"{username}\",\"password\":\"{password}\"}}' | sed -n 's/.*\"access\":\"\\([^\"]*\\)\".*/\\1/p')\n\
@@ -82,8 +86,17 @@ fn text(settings: &Settings, listening: SocketAddr, admin: Option<&FirstAdmin>) 
          curl -s {base}/api/users/admin/users/online/ -H \"Authorization: Bearer $TOKEN\"\n\n\
          \x20 Stop with Ctrl-C. More:  presently --help\n\n",
         version = env!("CARGO_PKG_VERSION"),
-        database = DatabaseUrl::parse(&settings.database_url).map_or_else(|_| String::new(), |url| url.name()),
+        database = place(settings),
     )
+}
+
+/// Where what is kept is, and under which name a node of several keeps it.
+fn place(settings: &Settings) -> String {
+    let database = DatabaseUrl::parse(&settings.database_url).map_or_else(|_| String::new(), |url| url.name());
+    match &settings.cluster {
+        None => database,
+        Some(cluster) => format!("{database}, as node {}", cluster.node_name),
+    }
 }
 
 fn demo_json(demo: &DemoShown<'_>, listening: SocketAddr) -> String {

@@ -22,7 +22,8 @@ impl App {
             self.push().crowd.force_out(&id.to_string());
         }
         let account = self.accounts().update(id, changes, self.now(), Some(audit)).await?;
-        if ends {
+        // Whoever is barred has no sessions left. Ended one after the other, a heartbeat at another node might come between.
+        if ends && account.may_be_present() {
             self.presently().end_user(&id.to_string(), EndReason::ForcedLogout).await?;
         }
         self.stand(&account).await?;
@@ -70,24 +71,32 @@ impl App {
         self.presently().explain(user).is_some_and(|explained| explained.barred)
     }
 
-    /// Applies to presence what other processes did to accounts.
-    pub(crate) async fn follow_changes(&self) -> Result<(), String> {
+    /// Applies to presence what other processes did to accounts: what the background does four times a second, on demand.
+    ///
+    /// # Errors
+    /// The store did not answer, in a sentence; it is tried again.
+    pub async fn follow_changes(&self) -> Result<(), String> {
         let _acting = self.acting().await;
         let changed = self.accounts().follow_changes().await.map_err(|error| error.to_string())?;
         for (id, account) in changed {
             let user = id.to_string();
             let done = match &account {
                 None => self.presently().forget(&user).await.map_err(Problem::from),
-                Some(account) => match self.end_voided(account).await {
-                    Ok(()) => self.stand(account).await,
-                    Err(problem) => Err(problem),
-                },
+                Some(account) => self.take_in(account).await,
             };
             if let Err(problem) = done {
                 tracing::error!(user, ?problem, "a change of an account has not reached presence");
             }
         }
         Ok(())
+    }
+
+    /// Applies what became of an account. Bars before it ends anything, for the same reason as [`Self::change`].
+    async fn take_in(&self, account: &Account) -> Result<(), Problem> {
+        if account.may_be_present() {
+            self.end_voided(account).await?;
+        }
+        self.stand(account).await
     }
 
     /// Finishes what a crash interrupted between an account and its presence: a logout whose tokens were void already would

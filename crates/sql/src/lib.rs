@@ -17,6 +17,7 @@
 //! ```
 mod changed;
 mod failure;
+mod link;
 mod moment;
 mod page;
 pub mod postgres;
@@ -24,6 +25,7 @@ mod probe;
 mod rows;
 mod search;
 pub mod sqlite;
+mod writes;
 
 pub use postgres::PostgresStores;
 pub use sqlite::{OpenError, OpenOptions, SqliteStores};

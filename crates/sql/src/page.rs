@@ -4,13 +4,13 @@ use presently_accounts::store::{Live, Page, PageQuery};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use crate::failure::Failure;
-use crate::rows::{Columns, Texts, accounts};
+use crate::rows::{Columns, Dialect, accounts};
 use crate::search::pattern;
 
 /// Adds what the accounts themselves must fulfil.
 pub(crate) fn push_filters<DB>(sql: &mut QueryBuilder<DB>, query: &PageQuery)
 where
-    DB: Texts,
+    DB: Dialect,
     bool: for<'t> Encode<'t, DB> + Type<DB>,
     String: for<'t> Encode<'t, DB> + Type<DB>,
     &'static str: for<'t> Encode<'t, DB> + Type<DB>,

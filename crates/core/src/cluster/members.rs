@@ -12,8 +12,8 @@ const LOST_MAX: usize = 256;
 pub struct Members {
     /// Ascending, each with the count of its last entry.
     pub(super) live: Vec<(Node, u64)>,
-    /// Those lost last, the latest at the end.
-    pub(super) lost: Vec<Node>,
+    /// Those lost last, the latest at the end, each with the count of its last entry.
+    pub(super) lost: Vec<(Node, u64)>,
 }
 
 /// What an entry asks of who follows.
@@ -47,7 +47,7 @@ impl Members {
         let found = self.find(entry.node);
         if matches!(entry.act, Act::Joined) {
             let Err(place) = found else { return self.count(entry) };
-            if self.lost.contains(&entry.node) {
+            if self.lost.iter().any(|&(lost, _)| lost == entry.node) {
                 return Verdict::Nothing;
             }
             self.live.insert(place, (entry.node, entry.count));
@@ -58,7 +58,11 @@ impl Members {
         if entry.count <= self.live[place].1 {
             return Verdict::Nothing;
         }
-        self.live[place].1 = entry.count;
+        match &entry.act {
+            // Its last word says nothing of how far its others came: it is the log's.
+            &Act::Lost { node, heir } if node == entry.node => return self.lose(node, heir),
+            _ => self.live[place].1 = entry.count,
+        }
         match &entry.act {
             &Act::Lost { node, heir } => self.lose(node, heir),
             act => act.user().map_or(Verdict::Nothing, Verdict::User),
@@ -89,13 +93,38 @@ impl Members {
         others().find(|&other| other > node).or_else(|| others().next())
     }
 
-    fn lose<'a>(&mut self, node: Node, heir: Node) -> Verdict<'a> {
-        let Ok(place) = self.find(node) else { return Verdict::Nothing };
-        self.live.remove(place);
+    /// The count of the node's last entry, also of one that was lost, as long as that is remembered: whatever it gave to the log with a
+    /// higher count was not followed, and once it is lost never will be.
+    #[must_use]
+    pub fn count_of(&self, node: Node) -> Option<u64> {
+        let lost = || self.lost.iter().find(|&&(lost, _)| lost == node).map(|&(_, count)| count);
+        self.find(node).ok().map(|place| self.live[place].1).or_else(lost)
+    }
+
+    /// These are the members from now on, because the others are gone or the log is another one. Of all others it is remembered how far
+    /// they came.
+    pub fn found(&mut self, nodes: impl IntoIterator<Item = Node>) {
+        let before = core::mem::take(self);
+        *self = nodes.into_iter().collect();
+        for (node, count) in before.lost.into_iter().chain(before.live) {
+            match self.find(node) {
+                Ok(place) => self.live[place].1 = count,
+                Err(_) => self.remember(node, count),
+            }
+        }
+    }
+
+    fn remember(&mut self, node: Node, count: u64) {
         if self.lost.len() >= LOST_MAX {
             self.lost.remove(0);
         }
-        self.lost.push(node);
+        self.lost.push((node, count));
+    }
+
+    fn lose<'a>(&mut self, node: Node, heir: Node) -> Verdict<'a> {
+        let Ok(place) = self.find(node) else { return Verdict::Nothing };
+        let (_, count) = self.live.remove(place);
+        self.remember(node, count);
         let heir = if self.is_live(heir) { Some(heir) } else { self.heir_of(node) };
         Verdict::Lost { node, heir }
     }

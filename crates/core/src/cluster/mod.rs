@@ -27,7 +27,7 @@
 //! });
 //!
 //! // What was decided where: alice is heard by `a`.
-//! let act = engines[0].propose(&Input::Evidence { user: "alice", session: "phone", activity: None })?;
+//! let act = engines[0].propose(now, &Input::Evidence { user: "alice", session: "phone", activity: None })?;
 //! // The log puts it in order, as bytes; every node follows.
 //! let mut members = [a, b].into_iter().collect::<Members>();
 //! let mut bytes = Vec::new();
@@ -46,12 +46,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ancestry;
 mod members;
 mod wire;
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
+pub use ancestry::Ancestry;
 pub use members::{Members, Verdict};
 pub use wire::DecodeError;
 
@@ -90,12 +92,15 @@ pub enum Act {
         activity: Option<Activity>,
     },
     /// The proposer was cut off and heard this session meanwhile, which nobody else could know: it owns it from now on.
-    /// Nothing of a barred user. A status held until the next evidence stays.
+    /// Nothing of a barred user, nor of a session that ended on somebody's word meanwhile. A status held until the next evidence
+    /// stays.
     Claim {
         /// Whose session.
         user: UserId,
         /// Which one.
         session: SessionId,
+        /// The last place that the proposer had followed when it was cut off.
+        after: u64,
         /// Its activity.
         activity: Activity,
         /// Its last evidence.
@@ -221,7 +226,15 @@ impl Act {
     /// for is, what an owner or a leader noticed is not.
     #[must_use]
     pub const fn outlives_its_node(&self) -> bool {
-        !matches!(self, Self::Expire { .. } | Self::EndTimer { .. } | Self::Joined | Self::Lost { .. } | Self::Tick)
+        !matches!(
+            self,
+            Self::Claim { .. }
+                | Self::Expire { .. }
+                | Self::EndTimer { .. }
+                | Self::Joined
+                | Self::Lost { .. }
+                | Self::Tick
+        )
     }
 }
 
@@ -261,6 +274,33 @@ pub struct SessionState {
     pub last_evidence: Timestamp,
     /// The node that heard it last.
     pub owner: Node,
+}
+
+/// What is remembered of those who are gone. It is part of a copy: only so all nodes decide the same of who comes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The sessions that ended last on somebody's word, the latest at the end.
+    pub ended: Vec<Ended>,
+    /// The users who left memory last, the latest at the end.
+    pub left: Vec<Left>,
+}
+
+/// A session that ended on somebody's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The place of the entry that said so.
+    pub seq: u64,
+    /// Whose and which, in few bytes.
+    pub session: u64,
+}
+
+/// A user who left memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Who, in few bytes.
+    pub user: u64,
+    /// When the status began that they left with.
+    pub at: Timestamp,
 }
 
 /// One override as the cluster has it.

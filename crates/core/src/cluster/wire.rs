@@ -4,26 +4,51 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Act, Entry, HeldState, Members, Node, OverrideState, SessionState, UserState};
+use super::ancestry::Stretch;
+use super::{
+    Act, Ancestry, Ended, Entry, HeldState, Left, Members, Node, OverrideState, Past, SessionState, UserState,
+};
 use crate::{Activity, EndReason, Source, Status, Timestamp, UserId};
 
-/// The bytes are not what was written.
+/// The first byte of whatever is written here. What a program with a higher one wrote, this one cannot follow, and must not pass
+/// over either: the others follow it.
+const VERSION: u8 = 1;
+
+/// The bytes cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeError;
+pub struct DecodeError {
+    newer: bool,
+}
+
+impl DecodeError {
+    /// Nobody wrote this: all pass it over alike.
+    pub const GARBAGE: Self = Self { newer: false };
+    /// A newer program wrote this.
+    pub const NEWER: Self = Self { newer: true };
+
+    /// Whether a newer program wrote it. Whoever passes it over does not decide what the others decide.
+    #[must_use]
+    pub const fn is_newer(self) -> bool {
+        self.newer
+    }
+}
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("these bytes are no entry")
+        f.write_str(if self.newer { "a newer program wrote these bytes" } else { "these bytes make no sense" })
     }
 }
 
 impl core::error::Error for DecodeError {}
+
+const GARBAGE: DecodeError = DecodeError::GARBAGE;
 
 type Read<T> = Result<T, DecodeError>;
 
 impl Entry {
     /// Writes it down, but for its place.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
         put_u64(self.node.0, out);
         put_u64(self.count, out);
         put_u64(self.wall.0.cast_unsigned(), out);
@@ -35,7 +60,7 @@ impl Entry {
     /// # Errors
     /// It is no entry.
     pub fn decode(seq: u64, bytes: &[u8]) -> Read<Self> {
-        let mut rest = Rest(bytes);
+        let mut rest = Rest::of(bytes)?;
         let (node, count, wall) = (Node(rest.u64()?), rest.u64()?, rest.wall()?);
         let act = rest.act()?;
         rest.end()?;
@@ -46,6 +71,7 @@ impl Entry {
 impl UserState {
     /// Writes it down.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
         put_name(&self.user, out);
         put_maybe(self.last_seen.map(|at| at.0.cast_unsigned()), out);
         put_u64(self.since.0.cast_unsigned(), out);
@@ -79,7 +105,7 @@ impl UserState {
     /// # Errors
     /// It is no state.
     pub fn decode(bytes: &[u8]) -> Read<Self> {
-        let mut rest = Rest(bytes);
+        let mut rest = Rest::of(bytes)?;
         let user = rest.name()?;
         let last_seen = rest.maybe()?.map(|at| Timestamp(at.cast_signed()));
         let since = rest.wall()?;
@@ -118,13 +144,17 @@ impl UserState {
 impl Members {
     /// Writes them down.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
         put_u64(self.live.len() as u64, out);
         for (node, count) in &self.live {
             put_u64(node.0, out);
             put_u64(*count, out);
         }
         put_u64(self.lost.len() as u64, out);
-        self.lost.iter().for_each(|node| put_u64(node.0, out));
+        for (node, count) in &self.lost {
+            put_u64(node.0, out);
+            put_u64(*count, out);
+        }
     }
 
     /// Reads them.
@@ -132,16 +162,73 @@ impl Members {
     /// # Errors
     /// They are no members.
     pub fn decode(bytes: &[u8]) -> Read<Self> {
-        let mut rest = Rest(bytes);
+        let mut rest = Rest::of(bytes)?;
         let mut members = Self::new();
         for _ in 0..rest.u64()?.min(bytes.len() as u64) {
             members.live.push((Node(rest.u64()?), rest.u64()?));
         }
         for _ in 0..rest.u64()?.min(bytes.len() as u64) {
-            members.lost.push(Node(rest.u64()?));
+            members.lost.push((Node(rest.u64()?), rest.u64()?));
         }
         rest.end()?;
         Ok(members)
+    }
+}
+
+impl Past {
+    /// Writes it down.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        put_u64(self.ended.len() as u64, out);
+        for ended in &self.ended {
+            put_u64(ended.seq, out);
+            put_u64(ended.session, out);
+        }
+        put_u64(self.left.len() as u64, out);
+        for left in &self.left {
+            put_u64(left.user, out);
+            put_u64(left.at.0.cast_unsigned(), out);
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(bytes: &[u8]) -> Read<Self> {
+        let mut rest = Rest::of(bytes)?;
+        let mut past = Self::default();
+        for _ in 0..rest.u64()?.min(bytes.len() as u64) {
+            past.ended.push(Ended { seq: rest.u64()?, session: rest.u64()? });
+        }
+        for _ in 0..rest.u64()?.min(bytes.len() as u64) {
+            past.left.push(Left { user: rest.u64()?, at: rest.wall()? });
+        }
+        rest.end()?;
+        Ok(past)
+    }
+}
+
+impl Ancestry {
+    /// Writes it down.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        for stretch in &self.stretches {
+            [stretch.epoch, stretch.after, stretch.to].into_iter().for_each(|value| put_u64(value, out));
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(bytes: &[u8]) -> Read<Self> {
+        let mut rest = Rest::of(bytes)?;
+        let mut ancestry = Self::new();
+        while !rest.0.is_empty() {
+            ancestry.stretches.push(Stretch { epoch: rest.u64()?, after: rest.u64()?, to: rest.u64()? });
+        }
+        Ok(ancestry)
     }
 }
 
@@ -156,9 +243,10 @@ fn put_act(act: &Act, out: &mut Vec<u8>) {
             put_name(session, out);
             out.push(activity.map_or(2, activity_byte));
         }
-        Act::Claim { user, session, activity, last_evidence, remaining } => {
+        Act::Claim { user, session, after, activity, last_evidence, remaining } => {
             named(1, user);
             put_name(session, out);
+            put_u64(*after, out);
             out.push(activity_byte(*activity));
             put_u64(last_evidence.0.cast_unsigned(), out);
             put_u64(micros(*remaining), out);
@@ -246,9 +334,18 @@ const fn reason_byte(reason: EndReason) -> u8 {
 
 struct Rest<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
+    /// What stands behind the version.
+    fn of(bytes: &'a [u8]) -> Read<Self> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((&version, _)) if version > VERSION => Err(DecodeError::NEWER),
+            _ => Err(GARBAGE),
+        }
+    }
+
     fn take<const N: usize>(&mut self) -> Read<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(DecodeError)?;
+        let (taken, rest) = self.0.split_first_chunk().ok_or(GARBAGE)?;
         self.0 = rest;
         Ok(*taken)
     }
@@ -273,7 +370,7 @@ impl Rest<'_> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(DecodeError),
+            _ => Err(GARBAGE),
         }
     }
 
@@ -283,9 +380,9 @@ impl Rest<'_> {
 
     fn name(&mut self) -> Read<UserId> {
         let length = usize::from(u16::from_le_bytes(self.take()?));
-        let (name, rest) = self.0.split_at_checked(length).ok_or(DecodeError)?;
+        let (name, rest) = self.0.split_at_checked(length).ok_or(GARBAGE)?;
         self.0 = rest;
-        UserId::from_utf8(name).map_err(|_| DecodeError)
+        UserId::from_utf8(name).map_err(|_| GARBAGE)
     }
 
     fn activity(&mut self) -> Read<Activity> {
@@ -294,15 +391,12 @@ impl Rest<'_> {
 
     fn status(&mut self) -> Read<Status> {
         let byte = self.byte()?;
-        [Status::Offline, Status::Away, Status::Online]
-            .into_iter()
-            .find(|status| *status as u8 == byte)
-            .ok_or(DecodeError)
+        [Status::Offline, Status::Away, Status::Online].into_iter().find(|status| *status as u8 == byte).ok_or(GARBAGE)
     }
 
     fn source(&mut self) -> Read<Source> {
         let byte = self.byte()?;
-        Source::ALL.into_iter().find(|source| *source as u8 == byte).ok_or(DecodeError)
+        Source::ALL.into_iter().find(|source| *source as u8 == byte).ok_or(GARBAGE)
     }
 
     fn reason(&mut self) -> Read<EndReason> {
@@ -310,7 +404,7 @@ impl Rest<'_> {
             0 => Ok(EndReason::Logout),
             1 => Ok(EndReason::Disconnected),
             2 => Ok(EndReason::ForcedLogout),
-            _ => Err(DecodeError),
+            _ => Err(GARBAGE),
         }
     }
 
@@ -329,13 +423,14 @@ impl Rest<'_> {
                             0 => Some(Activity::Active),
                             1 => Some(Activity::Idle),
                             2 => None,
-                            _ => return Err(DecodeError),
+                            _ => return Err(GARBAGE),
                         };
                         Act::Evidence { user, session, activity }
                     }
                     1 => Act::Claim {
                         user,
                         session: self.name()?,
+                        after: self.u64()?,
                         activity: self.activity()?,
                         last_evidence: self.wall()?,
                         remaining: self.length()?,
@@ -363,17 +458,17 @@ impl Rest<'_> {
                     11 => {
                         let source = match self.byte()? {
                             u8::MAX => None,
-                            byte => Some(Source::ALL.into_iter().find(|&s| s as u8 == byte).ok_or(DecodeError)?),
+                            byte => Some(Source::ALL.into_iter().find(|&s| s as u8 == byte).ok_or(GARBAGE)?),
                         };
                         Act::EndTimer { user, source, set_at: self.wall()?, lateness: self.length()? }
                     }
-                    _ => return Err(DecodeError),
+                    _ => return Err(GARBAGE),
                 }
             }
         })
     }
 
     fn end(&self) -> Read<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(DecodeError) }
+        if self.0.is_empty() { Ok(()) } else { Err(GARBAGE) }
     }
 }

@@ -23,7 +23,10 @@ impl Engine {
     /// Takes a user into memory who is not there, and for whom there is [`room`](Self::room).
     pub(super) fn enter(&mut self, now: Now, name: UserId) -> Slot {
         let hash = self.hash(&name);
-        let slot = self.users.insert(User::new(name, now.wall, NIL));
+        // Whoever decides now may have a slower clock than whoever decided that they were gone.
+        let left = self.me.and_then(|_| self.left_at(&name));
+        let since = left.map_or(now.wall, |left| now.wall.max(Timestamp(left.0.saturating_add(1))));
+        let slot = self.users.insert(User::new(name, since, NIL));
         let (users, hasher) = (&self.users, &self.hasher);
         self.users_by_name
             .insert_unique(hash, slot, |&slot| core::hash::BuildHasher::hash_one(hasher, users[slot].name.as_str()));
@@ -40,6 +43,9 @@ impl Engine {
 
     /// Takes a user out of memory who has no sessions, no timers, and is shown offline.
     pub(super) fn leave(&mut self, user: Slot) {
+        if self.me.is_some() {
+            self.remember_left(user);
+        }
         let hash = self.hash(&self.users[user].name);
         if let Ok(entry) = self.users_by_name.find_entry(hash, |&slot| slot == user) {
             entry.remove();
@@ -88,6 +94,9 @@ impl Engine {
             owner.first = session.next;
         } else {
             self.sessions[before].next = session.next;
+        }
+        if self.me.is_some() {
+            self.remember_ended(user, &session.name);
         }
         out.push(Effect::ForgetSession(session.number));
         self.users[user].last_seen() == Some(session.last_evidence)
@@ -158,9 +167,9 @@ impl Engine {
         let clustered = self.me.is_some();
         let shown = &mut self.users[user];
         let mut at = now.wall;
-        if clustered && shown.since_known {
+        if clustered {
             // Whoever decided this may have a slower clock than whoever decided the last one.
-            at = at.max(Timestamp(shown.since.0.saturating_add(1)));
+            at = at.max(Timestamp(shown.since.0.saturating_add(i64::from(shown.since_known))));
         }
         shown.since = at;
         shown.since_known = true;

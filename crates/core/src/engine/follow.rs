@@ -17,6 +17,13 @@ impl Engine {
     /// # Errors
     /// On `Err` nothing has changed, here and everywhere: the proposer may tell who asked.
     pub fn follow(&mut self, now: Now, entry: &Entry) -> Result<Effects, Rejected> {
+        self.stand_at(Some(entry.seq));
+        let effects = self.follow_here(now, entry);
+        self.stand_at(None);
+        effects
+    }
+
+    fn follow_here(&mut self, now: Now, entry: &Entry) -> Result<Effects, Rejected> {
         let mut effects = Effects::new();
         let out = &mut effects;
         let now = Now { tick: now.tick, wall: entry.wall };
@@ -24,7 +31,8 @@ impl Engine {
             Act::Evidence { user, session, activity } => {
                 self.follow_evidence(now, entry, user, session, *activity, out)?
             }
-            Act::Claim { user, session, activity, last_evidence, remaining } => {
+            Act::Claim { user, session, after, .. } if self.ended_after(*after, user, session) => {}
+            Act::Claim { user, session, after: _, activity, last_evidence, remaining } => {
                 let deadline = now.tick + (*remaining).min(self.policy.inactivity_timeout());
                 self.follow_claim(now, entry, (user, session), *activity, *last_evidence, deadline, out)?;
             }
@@ -48,7 +56,7 @@ impl Engine {
                     self.sessions[slot].last_evidence = *last_evidence;
                     self.saw(user, *last_evidence);
                     let reason = if *dropped { Reason::Disconnected } else { Reason::Expired };
-                    let keep = self.close(slot, out);
+                    let keep = self.close_silent(slot, out);
                     self.finish_late(now, user, reason, *lateness, keep, out);
                 }
             }

@@ -4,7 +4,7 @@
 //! - `wheel`: when sessions end
 //! - `change`: the small steps from which everything else is made
 //! - `evidence`, `act`, `restore`: the inputs
-//! - `nodes`, `follow`, `due`, `state`: what several nodes need (see [`cluster`](crate::cluster))
+//! - `nodes`, `follow`, `due`, `state`, `past`: what several nodes need (see [`cluster`](crate::cluster))
 //! - `sweep`: time passing
 //! - `look`: questions that change nothing
 
@@ -17,6 +17,7 @@ mod follow;
 mod invariants;
 mod look;
 mod nodes;
+mod past;
 mod restore;
 mod session;
 mod slab;
@@ -35,6 +36,9 @@ use hashbrown::HashTable;
 
 pub use look::{Counts, Explanation, OverrideView, SessionView};
 use nodes::Nodes;
+use past::Gone;
+#[cfg(test)]
+pub(crate) use past::name_of;
 use session::Session;
 use slab::{Slab, Slot};
 use user::User;
@@ -63,6 +67,8 @@ pub struct Engine {
     me: Option<Node>,
     /// What other nodes own.
     nodes: Nodes,
+    /// Who is gone, while this is one of several nodes.
+    gone: Gone,
     next_number: SessionNumber,
     number_step: SessionNumber,
     online: u64,
@@ -92,6 +98,7 @@ impl Engine {
             heard: Vec::new(),
             me: None,
             nodes: Nodes::new(),
+            gone: Gone::default(),
             next_number: first_number,
             number_step: step,
             online: 0,

@@ -16,6 +16,11 @@ use crate::{Input, Now, Rejected, SessionNumber, Timestamp};
 /// The first number for sessions that a node opens on its own. Places in a log stay below it.
 pub(super) const LOCAL: u64 = 1 << 62;
 
+/// Where the numbers begin of the sessions that this node opens on its own.
+const fn first_local(node: Node) -> SessionNumber {
+    LOCAL | (node.0 & 0x3FFF_FFFF) << 32
+}
+
 #[derive(Debug)]
 pub(super) struct Nodes {
     /// By index: a node, and how many sessions refer to the index. A name without sessions is replaced by the next one.
@@ -55,7 +60,12 @@ impl Engine {
         self.me = Some(node);
         // What is left of the old number tells the engines of one node from each other.
         let shard = self.next_number % self.number_step.max(1);
-        self.next_number = LOCAL | (node.0 & 0x3FFF_FFFF) << 32 | shard;
+        self.next_number = first_local(node) | shard;
+    }
+
+    /// Whether this node opened the session on its own, under its present name.
+    pub(super) fn opened_alone(&self, number: SessionNumber) -> bool {
+        self.me.is_some_and(|me| number >> 32 == first_local(me) >> 32)
     }
 
     /// Who this node is; `None` for the only one.
@@ -67,9 +77,23 @@ impl Engine {
     /// What is to be put into the log for this input. [`Input::Drop`] and [`Input::Restore`] have no part in it (a dropped
     /// session is this node's own, or nothing happens): they are a mere [`Act::Tick`], and are to be [applied](Self::apply).
     ///
+    /// Evidence of a session of this node's own counts from now on: it must not be thrown out while the entry is on its way.
+    ///
     /// # Errors
     /// Refuses what this node knows to be in vain; see [`Rejected`]. What it does not know yet, [`follow`](Self::follow) refuses.
-    pub fn propose(&self, input: &Input<'_>) -> Result<Act, Rejected> {
+    pub fn propose(&mut self, now: Now, input: &Input<'_>) -> Result<Act, Rejected> {
+        let act = self.act_of(input)?;
+        if let Input::Evidence { user, session, .. } = *input
+            && let Some(owner) = self.find(user)
+            && let Some(slot) = self.find_session(owner, session)
+            && self.sessions[slot].marks.is_renewable()
+        {
+            self.hear(now, owner, slot);
+        }
+        Ok(act)
+    }
+
+    fn act_of(&self, input: &Input<'_>) -> Result<Act, Rejected> {
         let present = |user: &str| match self.look_up(user)? {
             Some(slot) if self.users[slot].barred() => Err(Rejected::Barred),
             Some(_) => Ok(()),
@@ -141,12 +165,6 @@ impl Engine {
     /// The node is gone, and its sessions are the heir's. When that is this node, [`adopt`](Self::adopt) is due.
     pub fn lose(&mut self, node: Node, heir: Node) {
         self.rename(|name| if name == node { heir } else { name });
-    }
-
-    /// This node is the only one left, or the first: every session is its own. [`adopt`](Self::adopt) is due.
-    pub fn found(&mut self, me: Node) {
-        self.set_me(me);
-        self.rename(|_| me);
     }
 
     /// Arms what this node inherited, each session with a full timeout, looking at no more than `limit` sessions; true while more
@@ -227,5 +245,25 @@ impl Engine {
         if changed {
             self.nodes.walk = Some(0);
         }
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// Panics unless the sessions of other nodes are found by number, counted under their owners, and never armed.
+    pub(super) fn check_others(&self, others: &[Slot]) {
+        let mut counted = alloc::vec![0; self.nodes.names.len()];
+        for &slot in others {
+            let session = &self.sessions[slot];
+            assert_eq!(session.armed, super::wheel::NOWHERE, "the session of another node is armed");
+            counted[session.place as usize] += 1;
+            let hash = self.hasher.hash_one(session.number);
+            assert_eq!(self.nodes.by_number.find(hash, |&other| other == slot), Some(&slot));
+            let adopted = self.nodes.names[session.place as usize].0;
+            assert!(Some(adopted) != self.me || self.nodes.walk.is_some(), "what is this node's own is never adopted");
+        }
+        let names = self.nodes.names.iter();
+        assert_eq!(names.map(|&(_, sessions)| sessions).collect::<Vec<_>>(), counted);
+        assert_eq!(self.nodes.by_number.len(), others.len());
     }
 }

@@ -47,9 +47,11 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => (user(), session(), proptest::option::of(activity()))
             .prop_map(|(user, session, activity)| Act::Evidence { user, session, activity }),
-        2 => (user(), session(), activity(), length()).prop_map(|(user, session, activity, remaining)| Act::Claim {
-            user, session, activity, last_evidence: Timestamp(5), remaining,
-        }),
+        2 => (user(), session(), 0..60_u64, activity(), length()).prop_map(
+            |(user, session, after, activity, remaining)| Act::Claim {
+                user, session, after, activity, last_evidence: Timestamp(5), remaining,
+            },
+        ),
         2 => (user(), session(), reason()).prop_map(|(user, session, reason)| Act::EndSession { user, session, reason }),
         1 => (user(), reason()).prop_map(|(user, reason)| Act::EndUser { user, reason }),
         1 => (user(), status()).prop_map(|(user, status)| Act::Set { user, status }),
@@ -86,6 +88,7 @@ proptest! {
             if place == copied_after {
                 let mut engine = engine(Node(4));
                 engines[0].visit_states(nows[0], 0, usize::MAX, &mut |state| engine.load(at(second), state));
+                engine.load_past(engines[0].past(), 0);
                 prop_assert_eq!(agreed(&engine, at(second)), agreed(&engines[0], nows[0]));
                 copy = Some(engine);
             }

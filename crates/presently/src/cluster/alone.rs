@@ -11,7 +11,7 @@ use presently_core::Input;
 use presently_core::cluster::Act;
 
 use super::Cluster;
-use super::proposals::{Finish, Proposal, Wish};
+use super::proposals::{Finish, Given, Proposal, Wish};
 use crate::config::Error;
 use crate::shard::Shard;
 use crate::shared::{Outcome, Shared};
@@ -19,14 +19,15 @@ use crate::shared::{Outcome, Shared};
 /// What was decided alone, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    wishes: VecDeque<Wish>,
+    /// With the name and count under which the log may have them all the same.
+    wishes: VecDeque<(Wish, Option<Given>)>,
 }
 
 impl Journal {
     /// What is remembered at most; the oldest go first.
     const MAX: usize = 100_000;
 
-    fn note(&mut self, wish: Wish) {
+    fn note(&mut self, wish: Wish, given: Option<Given>) {
         let lasting = match &wish {
             Wish::Veil { .. } => true,
             Wish::Act(act) => matches!(
@@ -43,11 +44,11 @@ impl Journal {
             if self.wishes.len() >= Self::MAX {
                 self.wishes.pop_front();
             }
-            self.wishes.push_back(wish);
+            self.wishes.push_back((wish, given));
         }
     }
 
-    pub(super) fn take(&mut self) -> VecDeque<Wish> {
+    pub(super) fn take(&mut self) -> VecDeque<(Wish, Option<Given>)> {
         std::mem::take(&mut self.wishes)
     }
 }
@@ -55,7 +56,7 @@ impl Journal {
 impl Shared {
     /// Decides a proposal without asking anybody. The caller holds the user's shard.
     pub(super) fn settle_alone(&self, cluster: &Cluster, shard: &mut Shard, proposal: Proposal) {
-        let Proposal { wish, finish, .. } = proposal;
+        let Proposal { wish, finish, given, .. } = proposal;
         let outcome = match &wish {
             Wish::Act(act) => match input_of(act) {
                 Some(input) => self.weigh_alone(shard, input),
@@ -67,7 +68,7 @@ impl Shared {
             }
         };
         if outcome.is_ok() {
-            cluster.alone.lock().note(wish);
+            cluster.alone.lock().note(wish, given);
         }
         if let Some(Finish::Decided(finish)) = finish {
             finish(self, outcome.map(|outcome| (shard, outcome)));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use presently_core::cluster::{Node, UserState};
+use presently_core::cluster::{Ancestry, DecodeError, Node, Past, UserState};
 use tokio::sync::Notify;
 
 use super::frame::{put_veil, veil_of};
@@ -34,6 +34,8 @@ const PLACE: u8 = 0;
 const ROLL: u8 = 1;
 const USER: u8 = 2;
 const VEIL: u8 = 3;
+const PAST: u8 = 4;
+const ANCESTRY: u8 = 5;
 
 /// What a record says.
 pub(super) enum Record {
@@ -43,6 +45,8 @@ pub(super) enum Record {
     /// With the shard they are in.
     User(usize, UserState),
     Veil(usize, VeilRow),
+    Past(usize, Past),
+    Ancestry(Ancestry),
 }
 
 /// For whom a copy is, and its chunks.
@@ -84,7 +88,13 @@ pub(super) async fn prepare(term: &Term<'_>) {
     let mut chunks = Chunks::default();
     chunks.put(PLACE, |bytes| bytes.extend(seq.to_le_bytes()));
     chunks.put(ROLL, |bytes| term.followed.lock().roll.encode(bytes));
+    chunks.put(ANCESTRY, |bytes| term.cluster.before.lock().ancestry.encode(bytes));
     for place in 0..SHARDS {
+        let past = term.shared.shards.at(place, |shard| shard.engine.past());
+        chunks.put(PAST, |bytes| {
+            bytes.push(place as u8);
+            past.encode(bytes);
+        });
         let mut from = Some(0);
         while let Some(start) = from {
             from = term.shared.shards.at(place, |shard| {
@@ -152,30 +162,43 @@ pub(super) fn number(chunk: &[u8]) -> Option<u32> {
     chunk.get(1..HEAD)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// Reads a chunk; true when it is the last one. `None` is garbage.
-pub(super) fn read(chunk: &[u8], mut take: impl FnMut(Record)) -> Option<bool> {
-    let (head, mut rest) = chunk.split_first_chunk::<HEAD>()?;
+/// Reads a chunk; true when it is the last one.
+pub(super) fn read(chunk: &[u8], mut take: impl FnMut(Record)) -> Result<bool, DecodeError> {
+    let (head, mut rest) = chunk.split_first_chunk::<HEAD>().ok_or(DecodeError::GARBAGE)?;
     let last = head[0];
     while let Some((&kind, after)) = rest.split_first() {
-        let (length, after) = after.split_first_chunk::<4>()?;
-        let (record, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let (length, after) = after.split_first_chunk::<4>().ok_or(DecodeError::GARBAGE)?;
+        let (record, after) =
+            after.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(DecodeError::GARBAGE)?;
         rest = after;
-        take(match kind {
-            PLACE => Record::Place(u64::from_le_bytes(record.try_into().ok()?)),
-            ROLL => Record::Roll(Roll::decode(record)?),
-            USER => {
-                let (place, state) = in_shard(record)?;
-                Record::User(place, UserState::decode(state).ok()?)
-            }
-            VEIL => {
-                let (place, veil) = in_shard(record)?;
-                let (veil, user) = veil.split_first_chunk()?;
-                Record::Veil(place, veil_of(&UserId::from_utf8(user).ok()?, veil)?)
-            }
-            _ => return None,
-        });
+        take(read_record(kind, record)?);
     }
-    Some(last == 1)
+    Ok(last == 1)
+}
+
+fn read_record(kind: u8, record: &[u8]) -> Result<Record, DecodeError> {
+    const GARBAGE: DecodeError = DecodeError::GARBAGE;
+    Ok(match kind {
+        PLACE => Record::Place(u64::from_le_bytes(record.try_into().map_err(|_| GARBAGE)?)),
+        ROLL => Record::Roll(Roll::decode(record)?),
+        USER => {
+            let (place, state) = in_shard(record).ok_or(GARBAGE)?;
+            Record::User(place, UserState::decode(state)?)
+        }
+        PAST => {
+            let (place, past) = in_shard(record).ok_or(GARBAGE)?;
+            Record::Past(place, Past::decode(past)?)
+        }
+        ANCESTRY => Record::Ancestry(Ancestry::decode(record)?),
+        VEIL => {
+            let (place, veil) = in_shard(record).ok_or(GARBAGE)?;
+            let (veil, user) = veil.split_first_chunk().ok_or(GARBAGE)?;
+            let user = UserId::from_utf8(user).map_err(|_| GARBAGE)?;
+            Record::Veil(place, veil_of(&user, veil).ok_or(GARBAGE)?)
+        }
+        // A copy is made by a program, not by chance.
+        _ => return Err(DecodeError::NEWER),
+    })
 }
 
 fn in_shard(record: &[u8]) -> Option<(usize, &[u8])> {

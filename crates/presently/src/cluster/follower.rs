@@ -9,7 +9,7 @@ use presently_core::cluster::{Act, Verdict};
 use super::copy;
 use super::frame::{self, Frame};
 use super::proposals::{Finish, Proposal};
-use super::term::{End, Term};
+use super::term::{End, Term, unread};
 use crate::bus::BusError;
 use crate::queue::Logged;
 use crate::shard::SHARDS;
@@ -39,12 +39,14 @@ pub(super) async fn follow(term: &Term<'_>) -> End {
         for (place, logged) in entries.iter().enumerate() {
             if frame::founder(&logged.bytes).is_some_and(|founder| founder != term.node) {
                 return End::Lost;
-            } else if let Some(frame) = frame::decode(logged.seq, &logged.bytes) {
-                if let Some(end) = one(term, frame) {
-                    return end;
-                }
-            } else {
-                tracing::error!(seq = logged.seq, "an entry of the log makes no sense and is passed over");
+            }
+            let end = match frame::decode(logged.seq, &logged.bytes) {
+                Ok(frame) => one(term, frame),
+                Err(_) if frame::founder(&logged.bytes).is_some() => None,
+                Err(error) => unread(logged.seq, error).err(),
+            };
+            if let Some(end) = end {
+                return end;
             }
             term.followed.lock().seq = logged.seq;
             if place % STEP == STEP - 1 {

@@ -3,8 +3,10 @@
 //! A frame is a byte that says what it is, and an entry of the core. A veil is in front of an entry that stands for its place
 //! among those of its user.
 
+use std::ops::RangeInclusive;
+
 use presently_core::Timestamp;
-use presently_core::cluster::{Act, Entry, Node};
+use presently_core::cluster::{Act, DecodeError, Entry, Node};
 
 use super::proposals::Wish;
 use crate::UserId;
@@ -13,6 +15,8 @@ use crate::store::VeilRow;
 const ACT: u8 = 0;
 const VEIL: u8 = 1;
 const VEIL_BYTES: usize = 25;
+/// Kinds that this program does not know, and a later one may.
+const KINDS_TO_COME: RangeInclusive<u8> = 4..=31;
 /// What the bus puts in front of the name of a node that is gone.
 pub(super) const LOST: &[u8] = &[2];
 
@@ -54,25 +58,27 @@ pub(crate) fn encode(node: Node, count: u64, wall: Timestamp, wish: &Wish) -> Ve
     bytes
 }
 
-/// `None` is garbage.
-pub(crate) fn decode(seq: u64, bytes: &[u8]) -> Option<Frame> {
-    let (&kind, rest) = bytes.split_first()?;
+/// Garbage is passed over by all nodes alike. What is of a newer program must not be passed over.
+pub(crate) fn decode(seq: u64, bytes: &[u8]) -> Result<Frame, DecodeError> {
+    const GARBAGE: DecodeError = DecodeError::GARBAGE;
+    let (&kind, rest) = bytes.split_first().ok_or(GARBAGE)?;
     match kind {
-        ACT => Some(Frame { entry: Entry::decode(seq, rest).ok()?, veil: None }),
+        ACT => Ok(Frame { entry: Entry::decode(seq, rest)?, veil: None }),
         VEIL => {
-            let (veil, rest) = rest.split_first_chunk::<VEIL_BYTES>()?;
-            let entry = Entry::decode(seq, rest).ok()?;
-            let Act::Unbar { user } = &entry.act else { return None };
-            let veil = Some(veil_of(user, veil)?);
-            Some(Frame { veil, entry })
+            let (veil, rest) = rest.split_first_chunk::<VEIL_BYTES>().ok_or(GARBAGE)?;
+            let entry = Entry::decode(seq, rest)?;
+            let Act::Unbar { user } = &entry.act else { return Err(GARBAGE) };
+            let veil = Some(veil_of(user, veil).ok_or(GARBAGE)?);
+            Ok(Frame { veil, entry })
         }
         _ if bytes.starts_with(LOST) => {
-            let node = Node(u64::from_be_bytes(rest.try_into().ok()?));
+            let node = Node(u64::from_be_bytes(rest.try_into().map_err(|_| GARBAGE)?));
             // The last word of that node, which leaves nothing to anybody in particular.
             let (count, wall, act) = (u64::MAX, Timestamp::default(), Act::Lost { node, heir: node });
-            Some(Frame { veil: None, entry: Entry { seq, node, count, wall, act } })
+            Ok(Frame { veil: None, entry: Entry { seq, node, count, wall, act } })
         }
-        _ => None,
+        _ if KINDS_TO_COME.contains(&kind) => Err(DecodeError::NEWER),
+        _ => Err(GARBAGE),
     }
 }
 
@@ -126,8 +132,17 @@ mod tests {
         assert_eq!(frame.veil, Some(shown));
         assert_eq!((frame.entry.seq, frame.entry.node, frame.entry.count), (4, Node(3), 9));
         for length in 0..bytes.len() {
-            assert_eq!(decode(4, &bytes[..length]), None);
+            assert_eq!(decode(4, &bytes[..length]), Err(DecodeError::GARBAGE));
         }
-        assert_eq!(decode(4, &[7]), None);
+        assert_eq!(decode(4, &[200]), Err(DecodeError::GARBAGE));
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_is_not_taken_for_garbage() {
+        let mut bytes = encode(Node(3), 9, Timestamp(11), &Wish::Act(Act::Tick));
+        assert_eq!(decode(4, &bytes).map(|frame| frame.entry.act), Ok(Act::Tick));
+        bytes[1] += 1;
+        assert_eq!(decode(4, &bytes), Err(DecodeError::NEWER));
+        assert_eq!(decode(4, &[4]), Err(DecodeError::NEWER));
     }
 }

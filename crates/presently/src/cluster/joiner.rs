@@ -10,22 +10,20 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashSet;
 use parking_lot::Mutex;
-use presently_core::cluster::{Act, Node, Verdict};
-use presently_core::{Effect, Engine, Now, SessionId, UserId};
+use presently_core::cluster::{Act, Ancestry, Node, Verdict};
+use presently_core::{Effect, Engine, Now, UserId};
 
 use super::copy::{self, Record};
 use super::frame::{self, Frame};
-use super::proposals::Wish;
+use super::proposals::{Finish, Proposal, Wish};
 use super::roll::Roll;
-use super::term::{End, Followed, Term};
+use super::term::{End, Followed, Term, unread};
 use super::{Cluster, follower, keeper};
 use crate::bus::{self, BusError, Joined};
 use crate::queue::Logged;
 use crate::shard::SHARDS;
-use crate::shared::Shared;
+use crate::shared::{Outcome, Shared};
 use crate::veil::{Veil, VeilCount, Veils};
 use crate::watch::{Epoch, Turn};
 
@@ -36,6 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const BUFFERED_MAX: usize = 1_000_000;
 /// Claims appended at once.
 const CLAIMS: usize = 1024;
+/// How long it is waited until the log comes to what was put into it.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(8);
 
 /// Joins; the node is a member when this returns, and proposals are taken.
 pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result<Term<'a>, End> {
@@ -72,22 +72,29 @@ pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result
 
 async fn begin(term: &Term<'_>, peers: Vec<bus::Node>) -> Result<(), End> {
     if peers.is_empty() {
-        found(term, Roll::founded(term.node, []));
+        found(term, []);
         return Ok(());
     }
     let Some(mut joining) = Joining::receive(term, peers).await? else { return Ok(()) };
     joining.claim().await?;
+    let lease = term.cluster.bus.timing().lease;
+    if term.shared.clock.now().tick - *term.renewed.lock() >= lease {
+        // It took too long: the others may have given what it claimed to somebody else.
+        return Err(End::Lost);
+    }
     joining.succeed();
     Ok(())
 }
 
 /// Begins a cluster with what this node has.
-fn found(term: &Term<'_>, roll: Roll) {
+fn found(term: &Term<'_>, others: impl IntoIterator<Item = Node>) {
     restore(term.shared, term.cluster);
     let engines = engines(term);
+    let seq = term.followed.lock().seq;
     for (place, mut engine) in engines.into_iter().enumerate() {
         term.shared.shards.at(place, |shard| {
             let now = term.shared.clock.now();
+            engine.load_past(shard.engine.past(), seq);
             shard.engine.visit_states(now, 0, usize::MAX, &mut |mut state| {
                 state.sessions.iter_mut().for_each(|session| session.owner = term.node);
                 engine.load(now, state);
@@ -96,6 +103,12 @@ fn found(term: &Term<'_>, roll: Roll) {
             shard.engine = engine;
         });
     }
+    let mut before = term.cluster.before.lock();
+    let mut roll = std::mem::take(&mut before.followed.roll);
+    let followed = before.followed.seq;
+    before.ancestry.go_on(followed, term.epoch, seq);
+    drop(before);
+    roll.found(term.node, others);
     term.followed.lock().roll = roll;
     let journal = term.cluster.alone.lock().take();
     // Nobody else needs to be told.
@@ -107,7 +120,7 @@ fn found(term: &Term<'_>, roll: Roll) {
 async fn found_anew(term: &Term<'_>, others: Vec<Node>) -> Result<(), End> {
     append_frames(term, &[frame::founded(term.node)]).await?;
     let waiting = others.clone();
-    found(term, Roll::founded(term.node, others));
+    found(term, others);
     waiting.into_iter().filter(|&node| node != term.node).for_each(|node| term.copies.ask(node));
     Ok(())
 }
@@ -159,6 +172,7 @@ struct Joining<'a> {
     engines: Vec<Engine>,
     veils: Vec<Veils>,
     roll: Roll,
+    ancestry: Ancestry,
     seq: u64,
     /// The last count of this node that was followed.
     own: u64,
@@ -176,6 +190,7 @@ impl<'a> Joining<'a> {
             engines: engines(term),
             veils: (0..SHARDS).map(|_| Veils::default()).collect(),
             roll: Roll::default(),
+            ancestry: Ancestry::new(),
             seq: 0,
             own: 0,
             fresh: false,
@@ -234,7 +249,7 @@ impl<'a> Joining<'a> {
                 // One before it is lost: the copy is asked for again when nothing more comes.
                 continue;
             }
-            let last = copy::read(&chunk, |record| self.load(now, record)).ok_or(End::Lost)?;
+            let last = copy::read(&chunk, |record| self.load(now, record))?;
             (next, newest) = (next + 1, now.tick);
             if last {
                 return Ok(true);
@@ -248,6 +263,9 @@ impl<'a> Joining<'a> {
             Record::Place(seq) => self.seq = seq,
             Record::Roll(roll) => self.roll = roll,
             Record::User(place, state) => self.engines[place].load(now, state),
+            // What is of the giver's own place is said with a place of the log by now.
+            Record::Past(place, past) => self.engines[place].load_past(past, self.seq),
+            Record::Ancestry(ancestry) => self.ancestry = ancestry,
             Record::Veil(place, veil) => drop(self.veils[place].insert(veil.user.clone(), Veil::from(&veil))),
         }
     }
@@ -295,33 +313,38 @@ impl<'a> Joining<'a> {
     async fn claim(&mut self) -> Result<(), End> {
         let cluster = self.term.cluster;
         self.fresh = cluster.restored.lock().is_some();
-        let mut claimed = HashSet::default();
+        let former = cluster.before.lock().node;
+        if let Some(node) = former {
+            // From there on nothing more comes of this node's former name, so that it is certain what became of what it gave to the
+            // log, and what is left of it is this node's.
+            let lost = append(self.term, &[Act::Lost { node, heir: self.term.node }]).await?;
+            self.follow_up_to(lost).await?;
+        }
         if !self.fresh {
-            self.claim_but(&mut claimed).await?;
+            self.claim_all().await?;
         }
         cluster.proposals.open();
-        self.claim_but(&mut claimed).await?;
+        self.claim_all().await?;
         // When that took too long this node went on alone, and the copy does not know of it.
         if cluster.proposals.is_open() { Ok(()) } else { Err(End::Lost) }
     }
 
-    /// Claims all sessions but those that were claimed before.
-    async fn claim_but(&mut self, claimed: &mut HashSet<(UserId, SessionId), RandomState>) -> Result<(), End> {
+    /// Claims what the copy does not know yet.
+    async fn claim_all(&mut self) -> Result<(), End> {
         let (term, shared) = (self.term, self.term.shared);
         let mut claims = Vec::new();
-        let remaining = shared.config.policy.inactivity_timeout();
-        // Who was silent here while this node was cut off may have been heard elsewhere: each has a full timeout.
-        let mut claim = |mut act| {
-            if let Act::Claim { user, session, remaining: rest, .. } = &mut act {
-                *rest = remaining;
-                if claimed.insert((user.clone(), session.clone())) {
-                    claims.push(act);
-                }
-            }
-        };
         if !self.fresh {
-            for place in 0..SHARDS {
-                shared.shards.at(place, |shard| shard.engine.claims(shared.clock.now(), &mut claim));
+            for (place, copy) in self.engines.iter().enumerate() {
+                {
+                    let before = term.cluster.before.lock();
+                    let know = |number| {
+                        let epoch = before.ancestry.epoch_of(number).filter(|_| !before.trimmed);
+                        epoch.is_some_and(|epoch| self.ancestry.knows(epoch, number))
+                    };
+                    let (since, after) = (before.since, before.followed.seq);
+                    let mut claim = |act| claims.push(act);
+                    shared.shards.at(place, |shard| shard.engine.claims(since, after, copy, &know, &mut claim));
+                }
                 tokio::task::yield_now().await;
             }
         }
@@ -329,6 +352,13 @@ impl<'a> Joining<'a> {
         for claims in claims.chunks(CLAIMS) {
             last = append(term, claims).await?;
         }
+        self.follow_up_to(last).await
+    }
+
+    /// Follows the log until it came to this entry of this node, and to its end.
+    async fn follow_up_to(&mut self, count: u64) -> Result<(), End> {
+        let term = self.term;
+        let began = term.shared.clock.now().tick;
         loop {
             let entries = term.cluster.bus.read(term.epoch, self.seq, follower::READ_MAX, LOOK_EVERY).await?;
             let full = entries.len() >= follower::READ_MAX;
@@ -337,15 +367,20 @@ impl<'a> Joining<'a> {
                     return Err(End::Lost);
                 }
                 match frame::decode(logged.seq, &logged.bytes) {
-                    Some(frame) => self.follow(&frame),
-                    None => self.seq = logged.seq,
+                    Ok(frame) => self.follow(&frame),
+                    Err(error) => unread(logged.seq, error)?,
                 }
+                self.seq = logged.seq;
             }
             if !self.roll.is_live(term.node) {
                 return Err(End::Lost);
             }
-            if self.own >= last && !full {
+            if self.own >= count && !full {
                 return Ok(());
+            }
+            if !full && term.shared.clock.now().tick - began >= FOLLOWED_WITHIN {
+                // The log has lost it.
+                return Err(End::Lost);
             }
         }
     }
@@ -355,12 +390,13 @@ impl<'a> Joining<'a> {
         let (term, shared) = (self.term, self.term.shared);
         // The others know better what the store knew.
         drop(term.cluster.restored.lock().take());
+        let since = term.cluster.before.lock().since;
         for (place, (engine, veils)) in self.engines.into_iter().zip(self.veils).enumerate() {
             shared.shards.at(place, |shard| {
                 let now = shared.clock.now();
                 let effects = shared.counted(shard, |shard| {
                     let old = std::mem::replace(&mut shard.engine, engine);
-                    shard.engine.succeed(now, old)
+                    shard.engine.succeed(now, since, old)
                 });
                 shared.veils.moved(shard.veils.len(), veils.len());
                 shard.veils = veils;
@@ -381,11 +417,36 @@ impl<'a> Joining<'a> {
                 shared.push_from(shard, shared.clock.now(), vec![effect], Some(from));
             });
         }
+        for proposal in term.cluster.proposals.take_followed(|given| self.roll.has_followed(given)) {
+            conclude(shared, proposal, self.seq);
+        }
+        let journal = term.cluster.alone.lock().take().into_iter();
+        let journal = journal.filter(|(_, given)| !given.is_some_and(|given| self.roll.has_followed(given)));
+        term.cluster
+            .proposals
+            .put_first(journal.map(|(wish, _)| wish).collect::<Vec<_>>().into_iter(), shared.clock.now());
+        term.cluster.before.lock().ancestry = self.ancestry;
         *term.followed.lock() = Followed { seq: self.seq, roll: self.roll };
-        let journal = term.cluster.alone.lock().take();
-        term.cluster.proposals.put_first(journal, shared.clock.now());
         start(term);
     }
+}
+
+/// Answers for what the others have followed under a former name of this node. What followed from it they did not keep, because it was
+/// this node's to keep; all that is known of the user is kept instead.
+fn conclude(shared: &Shared, proposal: Proposal, seq: u64) {
+    let (Some(user), Some(Finish::Decided(finish))) = (proposal.wish.user().map(UserId::from), proposal.finish) else {
+        return;
+    };
+    shared.shards.with(&user, |shard| {
+        let now = shared.clock.now();
+        let known = shard.engine.presence(&user);
+        let (in_memory, since_known) = (known.is_some(), known.is_some_and(|known| known.since.is_some()));
+        let effects = shard.engine.rows(&user);
+        finish(
+            shared,
+            Ok((shard, Outcome { now, effects, deeds: Vec::new(), in_memory, since_known, log: Some(seq) })),
+        );
+    });
 }
 
 fn engines(term: &Term<'_>) -> Vec<Engine> {
@@ -422,7 +483,11 @@ async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
             if let Some(founder) = frame::founder(&logged.bytes) {
                 read.givers = vec![founder];
             }
-            let Some(frame) = frame::decode(logged.seq, &logged.bytes) else { continue };
+            let frame = match frame::decode(logged.seq, &logged.bytes) {
+                Ok(frame) => frame,
+                Err(error) if error.is_newer() => return End::Newer,
+                Err(_) => continue,
+            };
             match frame.entry.act {
                 Act::Lost { node, .. } => {
                     read.givers.retain(|&other| other != node);

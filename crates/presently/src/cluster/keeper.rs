@@ -11,6 +11,8 @@ use crate::bus::BusError;
 
 /// How often the log moves on by itself, so that a position which was given is never too old.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
+/// What was given to the log and is not followed for so long may be lost.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn keep(term: &Term<'_>) -> End {
     let (shared, cluster, bus) = (term.shared, term.cluster, &term.cluster.bus);
@@ -21,10 +23,12 @@ pub(super) async fn keep(term: &Term<'_>) -> End {
             // The program ends, and says so itself.
             std::future::pending::<()>().await;
         }
-        if cluster.leads() {
+        let now = shared.clock.now().tick;
+        let late = cluster.proposals.given_at().is_some_and(|at| now - at >= FOLLOWED_WITHIN);
+        if cluster.leads() || late && cluster.is_member() {
+            // Where the log has lost what it was given, this tells.
             cluster.propose(shared, Act::Tick);
         }
-        let now = shared.clock.now().tick;
         if now - tried < timing.renew_every {
             continue;
         }

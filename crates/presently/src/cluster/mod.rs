@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use presently_core::cluster::{Act, Node};
+use presently_core::cluster::{Act, Ancestry, Node};
 use presently_core::{Input, Tick};
 use tokio::sync::{oneshot, watch};
 
@@ -36,6 +36,7 @@ pub(crate) use term::take_part;
 pub(crate) use whispers::whisper;
 
 use self::roll::Roll;
+use self::term::Followed;
 use crate::bus::{self, Bus, BusError};
 use crate::config::Error;
 use crate::restore::Restored;
@@ -61,6 +62,8 @@ pub(crate) struct Cluster {
     others: AtomicUsize,
     /// A name under which it may have joined, without a reply.
     unanswered: Mutex<Option<Node>>,
+    /// What was so when it was a member last.
+    before: Mutex<Before>,
     /// It leaves for good.
     leaving: AtomicBool,
     /// What was decided alone and is to be told to the others; the oldest go first.
@@ -73,8 +76,23 @@ pub(crate) struct Cluster {
     pub(crate) settled: watch::Sender<bool>,
 }
 
+/// What a node knows of the cluster from when it was a member last, or is one.
+#[derive(Debug, Default)]
+struct Before {
+    /// Its name.
+    node: Option<Node>,
+    /// How far it followed the log.
+    followed: Followed,
+    /// How its state came to be.
+    ancestry: Ancestry,
+    /// When it was surely a member for the last time; before the first time, when it began.
+    since: Tick,
+    /// What it followed last may not be in the log any more.
+    trimmed: bool,
+}
+
 impl Cluster {
-    pub(crate) fn new(bus: Arc<dyn Bus>, restored: Restored) -> Self {
+    pub(crate) fn new(bus: Arc<dyn Bus>, restored: Restored, now: Tick) -> Self {
         Self {
             bus,
             proposals: Proposals::default(),
@@ -84,6 +102,7 @@ impl Cluster {
             epoch: AtomicU64::new(0),
             others: AtomicUsize::new(0),
             unanswered: Mutex::new(None),
+            before: Mutex::new(Before { since: now, ..Before::default() }),
             leaving: AtomicBool::new(false),
             alone: Mutex::default(),
             cut_off: Mutex::new(None),
@@ -158,7 +177,7 @@ impl Cluster {
             let (told, reached) = oneshot::channel();
             let now = shared.clock.now();
             let finish = Some(Finish::Reached(told));
-            let proposal = Proposal { wish: Wish::Act(Act::Tick), wall: now.wall, at: now.tick, finish };
+            let proposal = Proposal { wish: Wish::Act(Act::Tick), wall: now.wall, at: now.tick, given: None, finish };
             match self.proposals.push(proposal) {
                 Ok(()) => {}
                 Err(Refusal::Full) => return Err(Error::Full),
@@ -174,7 +193,7 @@ impl Cluster {
     /// Proposes something that nobody waits for. False when there is no room, or nobody to propose it to.
     pub(crate) fn propose(&self, shared: &Shared, act: Act) -> bool {
         let now = shared.clock.now();
-        let proposal = Proposal { wish: Wish::Act(act), wall: now.wall, at: now.tick, finish: None };
+        let proposal = Proposal { wish: Wish::Act(act), wall: now.wall, at: now.tick, given: None, finish: None };
         self.proposals.push(proposal).is_ok()
     }
 }
@@ -210,7 +229,7 @@ impl Shared {
             None => Ok(Decision::Made(self.decide_alone(shard, input, finish)?)),
             Some(cluster) => {
                 self.room_for(shard, &input)?;
-                let act = shard.engine.propose(&input)?;
+                let act = shard.engine.propose(self.clock.now(), &input)?;
                 self.propose_then(cluster, shard, Wish::Act(act), finish)
             }
         }
@@ -230,7 +249,7 @@ impl Shared {
             let _ = told.send(decided.map(|(shard, outcome)| finish(shared, shard, outcome)));
         }));
         let now = self.clock.now();
-        let proposal = Proposal { wish, wall: now.wall, at: now.tick, finish: Some(finish) };
+        let proposal = Proposal { wish, wall: now.wall, at: now.tick, given: None, finish: Some(finish) };
         match cluster.proposals.push(proposal) {
             Ok(()) => Ok(Decision::Pending(made)),
             Err(Refusal::Full) => Err(Error::Full),

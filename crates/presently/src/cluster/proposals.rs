@@ -55,11 +55,16 @@ impl Wish {
     }
 }
 
+/// The name and the count of an entry.
+pub(crate) type Given = (Node, u64);
+
 pub(crate) struct Proposal {
     pub(crate) wish: Wish,
     pub(crate) wall: Timestamp,
     /// When it was made.
     pub(crate) at: Tick,
+    /// Under which name and count it was given to the log last.
+    pub(crate) given: Option<Given>,
     pub(crate) finish: Option<Finish>,
 }
 
@@ -138,14 +143,29 @@ impl Proposals {
     }
 
     /// Puts wishes in front of what waits: they were decided before.
-    pub(crate) fn put_first(&self, wishes: VecDeque<Wish>, now: Now) {
+    pub(crate) fn put_first(&self, wishes: impl DoubleEndedIterator<Item = Wish>, now: Now) {
         let mut inner = self.inner.lock();
-        for wish in wishes.into_iter().rev() {
-            inner.waiting.push_front(Proposal { wish, wall: now.wall, at: now.tick, finish: None });
+        for wish in wishes.rev() {
+            let (wall, at) = (now.wall, now.tick);
+            inner.waiting.push_front(Proposal { wish, wall, at, given: None, finish: None });
         }
         self.count(&inner);
         drop(inner);
         self.ready.notify_one();
+    }
+
+    /// Takes out acts that the others have followed under a former name of this node: they must not be decided again.
+    pub(crate) fn take_followed(&self, followed: impl Fn(Given) -> bool) -> Vec<Proposal> {
+        let mut inner = self.inner.lock();
+        let waiting = std::mem::take(&mut inner.waiting);
+        let done = |proposal: &Proposal| {
+            // A veil may be drawn twice.
+            matches!(proposal.wish, Wish::Act(_)) && proposal.given.is_some_and(&followed)
+        };
+        let (done, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(done);
+        inner.waiting = waiting.into();
+        self.count(&inner);
+        done
     }
 
     /// The next count, for an entry that is no proposal of a user.
@@ -166,8 +186,9 @@ impl Proposals {
         let inner = &mut *inner;
         let number = inner.waiting.len().min(Self::BATCH_MAX);
         let mut frames = Vec::with_capacity(number);
-        for proposal in inner.waiting.drain(..number) {
+        for mut proposal in inner.waiting.drain(..number) {
             inner.count += 1;
+            proposal.given = Some((node, inner.count));
             frames.push(frame::encode(node, inner.count, proposal.wall, &proposal.wish));
             inner.given.push_back((inner.count, proposal));
         }
@@ -177,15 +198,28 @@ impl Proposals {
         frames
     }
 
-    /// The follower came to this entry of this node. Whatever was given before it never got into the log.
+    /// The follower came to this entry of this node. What was given before it and did not come is not in the log, which lost it, and
+    /// never will be: it waits again.
     pub(crate) fn followed(&self, entry: &Entry) -> Option<Proposal> {
         let mut inner = self.inner.lock();
-        let mut found = None;
-        while inner.given.front().is_some_and(|(count, _)| *count <= entry.count) {
-            found = inner.given.pop_front();
+        let inner = &mut *inner;
+        let come = inner.given.partition_point(|(count, _)| *count <= entry.count);
+        let mut come: VecDeque<_> = inner.given.drain(..come).collect();
+        let found = come.pop_back_if(|(count, _)| *count == entry.count);
+        if !come.is_empty() {
+            tracing::warn!(proposals = come.len(), "the log has lost what was given to it; it is given again");
+            for (_, proposal) in come.into_iter().rev().filter(|(_, proposal)| proposal.wish.outlives_its_node()) {
+                inner.waiting.push_front(proposal);
+            }
+            self.ready.notify_one();
         }
-        self.count(&inner);
-        found.filter(|(count, _)| *count == entry.count).map(|(_, proposal)| proposal)
+        self.count(inner);
+        found.map(|(_, proposal)| proposal)
+    }
+
+    /// Since when the eldest that was given to the log is waited for.
+    pub(crate) fn given_at(&self) -> Option<Tick> {
+        self.inner.lock().given.front().map(|(_, proposal)| proposal.at)
     }
 
     /// How many wait or are on their way.

@@ -1,7 +1,7 @@
 //! Who takes part, and who has the state of all. **The eldest of the complete is the one who does what only one is to do, and gives
 //! copies**: one who has joined is complete when it says so, with a tick.
 
-use presently_core::cluster::{Act, Entry, Members, Node, Verdict};
+use presently_core::cluster::{Act, DecodeError, Entry, Members, Node, Verdict};
 
 /// The members at one place in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,11 +14,16 @@ pub(super) struct Roll {
 }
 
 impl Roll {
-    /// Nobody knows who was there before: these are, and this one alone is complete.
-    pub(super) fn founded(eldest: Node, others: impl IntoIterator<Item = Node>) -> Self {
-        let elders: Vec<Node> =
-            [eldest].into_iter().chain(others.into_iter().filter(|&other| other != eldest)).collect();
-        Self { members: elders.iter().copied().collect(), elders, complete: vec![eldest] }
+    /// From here on these are the members, and this one alone is complete. How far those came who were there before is remembered.
+    pub(super) fn found(&mut self, eldest: Node, others: impl IntoIterator<Item = Node>) {
+        self.elders = [eldest].into_iter().chain(others.into_iter().filter(|&other| other != eldest)).collect();
+        self.members.found(self.elders.iter().copied());
+        self.complete = vec![eldest];
+    }
+
+    /// Whether what was given to the log under this name and count was followed.
+    pub(super) fn has_followed(&self, (node, count): (Node, u64)) -> bool {
+        self.members.count_of(node).is_some_and(|last| last >= count)
     }
 
     /// Takes note of the next entry and says what it asks for.
@@ -65,11 +70,11 @@ impl Roll {
         self.members.encode(bytes);
     }
 
-    /// `None` is garbage.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut rest = bytes;
-        let (elders, complete) = (nodes(&mut rest)?, nodes(&mut rest)?);
-        Some(Self { members: Members::decode(rest).ok()?, elders, complete })
+        let mut listed = || nodes(&mut rest).ok_or(DecodeError::GARBAGE);
+        let (elders, complete) = (listed()?, listed()?);
+        Ok(Self { members: Members::decode(rest)?, elders, complete })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use presently_core::Tick;
-use presently_core::cluster::Node;
+use presently_core::cluster::{DecodeError, Node};
 
 use super::copy::Copies;
 use super::roll::Roll;
@@ -44,17 +44,38 @@ pub(super) struct Followed {
 /// Why a membership is over.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The lease is gone, the log is another one, or what was not read is not kept any more: it begins again.
+    /// The lease is gone, or the log is another one: it begins again.
     Lost,
+    /// The same, because the log does not go on from where it was read: what was read last may be in it no more.
+    Trimmed,
+    /// Others decide what this node cannot read: it takes part no more.
+    Newer,
     /// The bus is out of reach.
     CutOff(BusError),
+}
+
+/// What became of bytes that cannot be read: garbage is passed over.
+pub(super) fn unread(seq: u64, error: DecodeError) -> Result<(), End> {
+    if error.is_newer() {
+        return Err(End::Newer);
+    }
+    tracing::error!(seq, "an entry of the log makes no sense and is passed over");
+    Ok(())
+}
+
+impl From<DecodeError> for End {
+    fn from(error: DecodeError) -> Self {
+        if error.is_newer() { Self::Newer } else { Self::Lost }
+    }
 }
 
 impl From<BusError> for End {
     fn from(error: BusError) -> Self {
         match error {
             BusError::Unavailable(_) | BusError::Refused(_) => Self::CutOff(error),
-            BusError::Epoch | BusError::Lost | BusError::Trimmed => Self::Lost,
+            BusError::Epoch | BusError::Lost => Self::Lost,
+            BusError::Trimmed => Self::Trimmed,
+            BusError::Newer => Self::Newer,
         }
     }
 }
@@ -78,12 +99,20 @@ pub(crate) async fn take_part(shared: Arc<Shared>) {
         }
         cluster.proposals.begin_again();
         match end {
-            End::Lost => {
+            End::Lost | End::Trimmed => {
                 tracing::warn!("this node is no member any more; it joins again");
                 // It may still be one by name, which has to wait for its lease to end otherwise.
                 let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
             }
             End::CutOff(why) => go_alone(&shared, cluster, &mut alone, why),
+            End::Newer => {
+                // Joining again would only end at the next such entry: whoever watches here would begin anew each time.
+                *cluster.cut_off.lock() = None;
+                go_alone(&shared, cluster, &mut alone, BusError::Newer);
+                let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
+                let _ = stop.wait_for(|&stop| stop).await;
+                return;
+            }
         }
         if alone {
             if !shared.pause(JOIN_EVERY).await {
@@ -122,7 +151,15 @@ async fn one_term(shared: &Shared, cluster: &Cluster, alone: &mut bool) -> End {
     let members = term.followed.lock().roll.len();
     tracing::info!(node = term.node.0, members, "this node is a member");
     cluster.settled.send_replace(true);
-    term.run().await
+    let began = shared.clock.now().tick;
+    let end = term.run().await;
+    let mut before = cluster.before.lock();
+    before.node = Some(term.node);
+    before.followed = std::mem::take(&mut *term.followed.lock());
+    before.since = began.max(*term.renewed.lock());
+    before.trimmed = matches!(end, End::Trimmed);
+    drop(before);
+    end
 }
 
 impl Term<'_> {

@@ -106,6 +106,11 @@ impl Cluster {
         statuses[0]
     }
 
+    /// What one node told since the last look.
+    pub(crate) fn news_of(&mut self, node: usize) -> Vec<String> {
+        self.nodes[node].news()
+    }
+
     /// What every node told since the last look; the same everywhere, or this panics.
     pub(crate) fn news(&mut self) -> Vec<String> {
         let news: Vec<Vec<String>> = self.nodes.iter_mut().map(Node::news).collect();

@@ -74,11 +74,12 @@ pub(super) fn open(socket: Socket) -> Result<(TcpListener, SocketAddr), Failure>
 /// Makes an admin when there is none.
 async fn first_admin(app: &App) -> Result<Option<FirstAdmin>, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(format!("cannot make the first admin: {error}"));
+    // Asked first: of nodes that start at once, one that was quicker is an admin and no reason for another name.
+    let taken = app.accounts().store().account_named("admin").await.map_err(|error| failed(&error))?.is_some();
     if app.accounts().store().admin_count().await.map_err(|error| failed(&error))? > 0 {
         return Ok(None);
     }
     let password = random_text::<10>().map_err(|error| failed(&error))?;
-    let taken = app.accounts().store().account_named("admin").await.map_err(|error| failed(&error))?.is_some();
     let username = if taken {
         format!("admin-{}", random_text::<3>().map_err(|error| failed(&error))?)
     } else {

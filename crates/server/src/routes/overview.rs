@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::extract::Params;
 use crate::panel::figures::Sample;
 use crate::problem::{Problem, ProblemBody};
-use crate::wire::{LatenessBody, Moment, OverviewBody, SampleBody, SamplesBody};
+use crate::wire::{ClusterBody, LatenessBody, Moment, OverviewBody, SampleBody, SamplesBody};
 
 /// The promise: at most a second.
 const PROMISED_SECONDS: f64 = 1.0;
@@ -46,6 +46,11 @@ pub(crate) async fn overview(State(app): State<App>) -> axum::Json<OverviewBody>
         resident_bytes: crate::metrics::resident_bytes(),
         pending: stats.pending,
         store_healthy: app.presently().health().is_ok(),
+        cluster: app.settings().cluster.as_ref().map(|cluster| ClusterBody {
+            node: cluster.node_name.clone(),
+            members: app.presently().members() as u64,
+            cut_off: app.presently().cluster_health().and_then(Result::err).map(|error| error.to_string()),
+        }),
     })
 }
 

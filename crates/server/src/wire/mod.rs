@@ -13,7 +13,7 @@ mod user;
 pub(crate) use frames::{ClientFrame, ServerFrame, USER_BYTES_MAX, user_ids};
 pub(crate) use key::{CreateKey, KeyBody, Keys, MadeKeyBody};
 pub(crate) use panel::{
-    AuditAccount, AuditLine, AuditPage, LatenessBody, OverviewBody, PanelSession, SampleBody, SamplesBody,
+    AuditAccount, AuditLine, AuditPage, ClusterBody, LatenessBody, OverviewBody, PanelSession, SampleBody, SamplesBody,
 };
 pub(crate) use presence::{
     HeartbeatBody, OnlineStatusBody, OnlineUser, OnlineUsers, OwnStatus, SessionBody, Sessions, StatusSet,

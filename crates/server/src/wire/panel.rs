@@ -42,6 +42,21 @@ pub(crate) struct OverviewBody {
     pub(crate) pending: u64,
     /// Whether the store takes what is decided.
     pub(crate) store_healthy: bool,
+    /// Which node this is of several: how many are present, their sessions, and transitions are of all of them, the other figures
+    /// are this node's own. Null: there is one server.
+    pub(crate) cluster: Option<ClusterBody>,
+}
+
+/// One node of several.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Cluster)]
+pub(crate) struct ClusterBody {
+    /// What this node is called.
+    pub(crate) node: String,
+    /// How many nodes take part, this one included; 0 while it is cut off.
+    pub(crate) members: u64,
+    /// Why it is cut off from the others and decides alone; null while it is not.
+    pub(crate) cut_off: Option<String>,
 }
 
 /// How late users were announced offline after their deadlines, since the start.

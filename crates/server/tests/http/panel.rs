@@ -7,7 +7,7 @@ use presently_server::CorsOrigins;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Call, PASSWORD, TestServer, assert_time, keys, secs};
+use crate::harness::{Answer, Call, OneNode, PASSWORD, TestServer, assert_time, keys, secs};
 
 const OWN: (&str, &str) = ("x-presently-panel", "1");
 
@@ -185,6 +185,7 @@ async fn the_cookie_of_who_is_no_admin_any_more_opens_nothing() {
 #[tokio::test]
 async fn passwords_cannot_be_guessed_through_the_panel() {
     let server = TestServer::start().await;
+    server.speak_to(OneNode::CountsFailedLogins);
     let admin = server.admin().await;
     let mut statuses = Vec::new();
     for _ in 0..12 {

@@ -58,8 +58,7 @@ pub(crate) fn client() -> reqwest::Client {
 pub(crate) async fn pass(server: &TestServer, length: Duration) {
     let mut left = length;
     while !left.is_zero() {
-        let app = server.app();
-        server.on_server(async move { app.presently().settled().await }).await.expect("everything is kept");
+        server.settled().await;
         let step = left.min(secs(1));
         server.advance(step).await;
         left -= step;
@@ -71,9 +70,9 @@ pub(crate) async fn live_through(server: &TestServer, steps: usize, with_sockets
     for _ in 0..steps {
         pass(server, secs(30)).await;
         for id in with_sockets {
-            let (app, now) = (server.app(), server.wall());
+            let now = server.wall();
             until("every socket was heard", async || {
-                let why = app.presently().explain(&id.to_string());
+                let why = server.app().presently().explain(&id.to_string());
                 let sockets =
                     why.iter().flat_map(|why| &why.sessions).filter(|session| session.session.contains("/ws-"));
                 let mut heard = sockets.map(|session| session.last_evidence == now).peekable();

@@ -108,6 +108,21 @@ async fn in_json_the_password_is_in_a_line_of_json() {
 }
 
 #[tokio::test]
+async fn the_panel_and_the_docs_are_named_where_they_are() {
+    let place = Place::new();
+    let server = place.serve(&[]).await;
+    let (_, port) = server.address().rsplit_once(':').unwrap();
+    let named = format!(
+        "\n  Open  http://localhost:{port}/admin     who is online, for administrators\n\
+         \x20       http://localhost:{port}/api/docs  everything that can be called\n"
+    );
+    assert!(server.stdout().contains(&named), "{}", server.stdout());
+    for path in ["/admin", "/api/docs"] {
+        assert_eq!(server.get(path, "").await.0, 200, "{path} is there");
+    }
+}
+
+#[tokio::test]
 async fn the_printed_commands_work_as_printed() {
     let place = Place::new();
     let server = place.serve(&[]).await;

@@ -7,6 +7,7 @@ mod demo;
 mod first_start;
 mod harness;
 mod logs;
+mod nodes;
 mod pause;
 mod postgres;
 mod refusals;

@@ -5,22 +5,20 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
 use presently_accounts::{Account, AccountId, Changes, NewAccount, PasswordHash, StoreError, fold_case};
-use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStores;
 use super::page;
 use super::pool::Pool;
 use super::text::kept as text;
-use crate::changed::{changed, made};
 use crate::failure::Failure;
 use crate::moment::{kept, micros};
 use crate::rows::Columns as _;
 use crate::rows::accounts as rows;
 use crate::rows::accounts::{
-    CHANGES_MAX, SESSIONS_MAX, select_accounts, select_audit, select_sessions, session_columns,
+    CHANGES_MAX, SESSIONS_MAX, insert_session, select_accounts, select_audit, select_sessions,
 };
-use crate::search::search_key;
+use crate::writes;
 
 /// The key of the advisory lock under which changes are numbered: "PRSN", then 2.
 const NUMBERING_LOCK: i64 = 0x5052_534e_0000_0002;
@@ -66,7 +64,7 @@ impl AccountStore for PostgresStores {
         audit: Option<&AuditEntry>,
     ) -> Result<Account, StoreError> {
         let (new, audit) = (account.clone(), audit.cloned());
-        self.write(move |connection| insert(connection, new, kept(now), audit).boxed()).await
+        self.write(move |connection| writes::insert(connection, new, kept(now), audit).boxed()).await
     }
 
     async fn update(
@@ -77,7 +75,7 @@ impl AccountStore for PostgresStores {
         audit: Option<&AuditEntry>,
     ) -> Result<Account, StoreError> {
         let (changes, audit) = (changes.clone(), audit.cloned());
-        self.write(move |connection| update(connection, id, changes, kept(now), audit).boxed()).await
+        self.write(move |connection| writes::update(connection, id, changes, kept(now), audit).boxed()).await
     }
 
     async fn replace_password(
@@ -94,23 +92,12 @@ impl AccountStore for PostgresStores {
 
     async fn delete(&self, id: AccountId, _now: Timestamp, audit: Option<&AuditEntry>) -> Result<(), StoreError> {
         let audit = audit.cloned();
-        self.write(move |connection| {
-            async move {
-                // Its credential sessions go with it, by their foreign key.
-                let gone = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.0).execute(&mut *connection).await?;
-                if gone.rows_affected() == 0 {
-                    return Err(Failure::NotFound);
-                }
-                log(connection, audit).await
-            }
-            .boxed()
-        })
-        .await
+        self.write(move |connection| writes::delete(connection, id, audit).boxed()).await
     }
 
     async fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let entry = entry.clone();
-        self.write(move |connection| log(connection, Some(entry)).boxed()).await
+        self.write(move |connection| writes::log(connection, Some(entry)).boxed()).await
     }
 
     async fn audit_page(&self, before_id: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
@@ -121,12 +108,8 @@ impl AccountStore for PostgresStores {
 
     async fn open_session(&self, session: &CredentialSession) -> Result<bool, StoreError> {
         // The account is held for as long: whoever suspends it comes before, and no session is opened, or after, and ends it.
-        const SQL: &str = concat!(
-            "INSERT INTO credential_sessions (",
-            session_columns!(),
-            ") SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 AND is_active AND status = 'active' FOR SHARE"
-        );
-        let opened = self.execute(bind_session(sqlx::query(SQL), session)).await?;
+        const SQL: &str = insert_session!("FROM users WHERE id = $2 AND is_active AND status = 'active' FOR SHARE");
+        let opened = self.execute(writes::with_session(sqlx::query(SQL), session)).await?;
         Ok(opened == 1)
     }
 
@@ -153,39 +136,14 @@ impl AccountStore for PostgresStores {
     ) -> Result<Rotation, StoreError> {
         let (id, old_jti, new_jti) = (id.to_owned(), old_jti.to_owned(), new_jti.to_owned());
         self.write(move |connection| {
-            async move {
-                let rotated = sqlx::query(
-                    "UPDATE credential_sessions SET refresh_jti = $1, expires_at = $2 \
-                     WHERE id = $3 AND refresh_jti = $4 AND ended_at IS NULL AND expires_at > $5",
-                )
-                .bind(text(&new_jti))
-                .bind(micros(expires_at))
-                .bind(text(&id))
-                .bind(text(&old_jti))
-                .bind(micros(now))
-                .execute(&mut *connection)
-                .await?;
-                if rotated.rows_affected() == 1 {
-                    return Ok(Rotation::Rotated);
-                }
-                let reused = sqlx::query(
-                    "UPDATE credential_sessions SET ended_at = $2 \
-                     WHERE id = $1 AND ended_at IS NULL AND expires_at > $2",
-                )
-                .bind(text(&id))
-                .bind(micros(now))
-                .execute(connection)
-                .await?;
-                Ok(if reused.rows_affected() == 1 { Rotation::Reused } else { Rotation::Gone })
-            }
-            .boxed()
+            async move { writes::rotate(connection, &id, (&old_jti, &new_jti), expires_at, now).await }.boxed()
         })
         .await
     }
 
     async fn end_session(&self, session: &CredentialSession, now: Timestamp) -> Result<(), StoreError> {
         let session = CredentialSession { ended_at: Some(now), ..session.clone() };
-        self.write(move |connection| end_session(connection, session).boxed()).await
+        self.write(move |connection| writes::end_session(connection, session).boxed()).await
     }
 
     async fn prune_sessions(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -233,130 +191,4 @@ async fn newest_change(pool: &Pool) -> Result<i64, Failure> {
         .boxed()
     })
     .await
-}
-
-async fn insert(
-    connection: &mut PgConnection,
-    new: NewAccount,
-    now: Timestamp,
-    audit: Option<AuditEntry>,
-) -> Result<Account, Failure> {
-    const SQL: &str = "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, \
-         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key) \
-         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13) \
-         ON CONFLICT (username_key) DO NOTHING RETURNING id";
-    let inserted = sqlx::query(SQL)
-        .bind(text(&new.username))
-        .bind(text(&fold_case(&new.username)))
-        .bind(text(&new.email))
-        .bind(text(&new.password.0))
-        .bind(text(&new.first_name))
-        .bind(text(&new.last_name))
-        .bind(new.role.as_str())
-        .bind(new.status.as_str())
-        .bind(new.is_staff)
-        .bind(new.email_verified)
-        .bind(new.is_approved)
-        .bind(micros(now))
-        .bind(text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name)))
-        .fetch_all(&mut *connection)
-        .await?;
-    let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
-    let id = AccountId(row.number(0)?);
-    log(connection, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
-    Ok(made(id, new, now))
-}
-
-async fn update(
-    connection: &mut PgConnection,
-    id: AccountId,
-    changes: Changes,
-    now: Timestamp,
-    audit: Option<AuditEntry>,
-) -> Result<Account, Failure> {
-    const FIND: &str = select_accounts!("FROM users u WHERE u.id = $1 FOR UPDATE");
-    const SQL: &str = "UPDATE users SET email = $2, password_hash = $3, first_name = $4, last_name = $5, avatar = $6, \
-         bio = $7, role = $8, status = $9, is_active = $10, is_staff = $11, email_verified = $12, is_approved = $13, \
-         updated_at = $14, tokens_valid_after = $15, search_key = $16 WHERE id = $1";
-    let found = sqlx::query(FIND).bind(id.0).fetch_all(&mut *connection).await?;
-    let old = rows::account(found.first().ok_or(Failure::NotFound)?)?;
-    let ends_sessions = changes.end_sessions;
-    let new = changed(old, changes, now);
-    sqlx::query(SQL)
-        .bind(id.0)
-        .bind(text(&new.email))
-        .bind(text(&new.password.0))
-        .bind(text(&new.first_name))
-        .bind(text(&new.last_name))
-        .bind(new.avatar.as_deref().map(text))
-        .bind(text(&new.bio))
-        .bind(new.role.as_str())
-        .bind(new.status.as_str())
-        .bind(new.is_active)
-        .bind(new.is_staff)
-        .bind(new.email_verified)
-        .bind(new.is_approved)
-        .bind(micros(now))
-        .bind(new.tokens_valid_after.map(micros))
-        .bind(text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name)))
-        .execute(&mut *connection)
-        .await?;
-    if ends_sessions {
-        sqlx::query("UPDATE credential_sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL")
-            .bind(micros(now))
-            .bind(id.0)
-            .execute(&mut *connection)
-            .await?;
-    }
-    log(connection, audit).await?;
-    Ok(new)
-}
-
-async fn end_session(connection: &mut PgConnection, session: CredentialSession) -> Result<(), Failure> {
-    const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, $1) WHERE id = $2 AND user_id = $3";
-    const REFUSE: &str = concat!(
-        "INSERT INTO credential_sessions (",
-        session_columns!(),
-        ") SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 FOR SHARE ON CONFLICT (id) DO NOTHING"
-    );
-    let ended = sqlx::query(END)
-        .bind(session.ended_at.map(micros))
-        .bind(text(&session.id))
-        .bind(session.account.0)
-        .execute(&mut *connection)
-        .await?;
-    let is_foreign = session.refresh_jti.is_empty();
-    if ended.rows_affected() == 0 && is_foreign {
-        bind_session(sqlx::query(REFUSE), &session).execute(connection).await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn log(connection: &mut PgConnection, entry: Option<AuditEntry>) -> Result<(), Failure> {
-    const SQL: &str = "INSERT INTO audit_log (actor, action, target, detail, at) VALUES ($1, $2, $3, $4, $5)";
-    if let Some(entry) = entry {
-        sqlx::query(SQL)
-            .bind(entry.actor.map(|id| id.0))
-            .bind(text(&entry.action))
-            .bind(entry.target.map(|id| id.0))
-            .bind(text(&entry.detail))
-            .bind(micros(entry.at))
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
-}
-
-type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn bind_session(query: Query, session: &CredentialSession) -> Query {
-    query
-        .bind(text(&session.id))
-        .bind(session.account.0)
-        .bind(text(&session.refresh_jti))
-        .bind(text(&session.address))
-        .bind(text(&session.device))
-        .bind(micros(session.created_at))
-        .bind(micros(session.expires_at))
-        .bind(session.ended_at.map(micros))
 }

@@ -67,11 +67,11 @@ const PRESENCES: &str = concat!(
     ", ",
     newer_seen!("seen_node"),
 );
-const SESSIONS: &str = "INSERT INTO sessions (number, user_id, session, activity, opened_at, last_evidence, node) \
-     SELECT new.*, $7 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS new \
-     ON CONFLICT (node, number) DO UPDATE SET user_id = excluded.user_id, session = excluded.session, \
+const SESSIONS: &str = "INSERT INTO sessions (number, user_id, session, activity, opened_at, last_evidence) \
+     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) \
+     ON CONFLICT (number) DO UPDATE SET user_id = excluded.user_id, session = excluded.session, \
      activity = excluded.activity, opened_at = excluded.opened_at, last_evidence = excluded.last_evidence";
-const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE node = $2 AND number = ANY($1)";
+const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE number = ANY($1)";
 const OVERRIDES: &str = "INSERT INTO overrides (user_id, source, status, set_at, ends_at) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
      ON CONFLICT (user_id, source) DO UPDATE SET status = excluded.status, set_at = excluded.set_at, \
@@ -111,8 +111,8 @@ pub(super) fn statements(batch: &Batch, node: &str) -> Vec<Statement> {
     }
     let rows = [
         presences(batch, node),
-        sessions(batch, node),
-        ended_sessions(batch, node),
+        sessions(batch),
+        ended_sessions(batch),
         overrides(batch),
         ended_overrides(batch),
         held(batch),
@@ -146,7 +146,7 @@ fn presences(batch: &Batch, node: &str) -> Option<Statement> {
     })
 }
 
-fn sessions(batch: &Batch, node: &str) -> Option<Statement> {
+fn sessions(batch: &Batch) -> Option<Statement> {
     let mut rows: Vec<_> = batch.sessions.iter().collect();
     rows.sort_unstable_by_key(|row| row.number.cast_signed());
     (!rows.is_empty()).then(|| {
@@ -157,14 +157,13 @@ fn sessions(batch: &Batch, node: &str) -> Option<Statement> {
             .bind(rows.iter().map(|row| row.activity.as_str()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.opened_at.0).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.last_evidence.0).collect::<Vec<_>>())
-            .bind(node)
     })
 }
 
-fn ended_sessions(batch: &Batch, node: &str) -> Option<Statement> {
+fn ended_sessions(batch: &Batch) -> Option<Statement> {
     let mut numbers: Vec<i64> = batch.ended_sessions.iter().map(|number| number.cast_signed()).collect();
     numbers.sort_unstable();
-    (!numbers.is_empty()).then(|| sqlx::query(ENDED_SESSIONS).bind(numbers).bind(node))
+    (!numbers.is_empty()).then(|| sqlx::query(ENDED_SESSIONS).bind(numbers))
 }
 
 fn overrides(batch: &Batch) -> Option<Statement> {

@@ -1,4 +1,4 @@
-//! One server a name. **Two servers of one name would take each other's sessions for their own**: the second is refused. And one
+//! One server a name. **Two servers of one name would drop each other's evidence**: the second is refused. And one
 //! who thinks to be alone would decide what the others decide as well: the only one and one of several refuse each other.
 //!
 //! What holds the name is a lock of a connection's own, so that it goes with the process, however that ends. The only one, whose
@@ -21,7 +21,7 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked whether the connection still stands, and how long it may take to answer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A name that nobody holds and that heard nobody for so long has nothing left that anybody needs: a day.
+/// What was heard under a name that nobody holds, so long before what others heard, nobody needs: a day.
 const ABANDONED_AFTER_MICROS: i64 = 86_400 * 1_000_000;
 
 impl PostgresStores {
@@ -45,7 +45,7 @@ impl PostgresStores {
                 }
             }
         };
-        inherit(shared)
+        tidy(shared)
             .await
             .map_err(|failure| OpenError::OutOfReach { name: shared.name.clone(), why: failure.sentence() })?;
         tokio::spawn(keep(Arc::downgrade(shared), connection));
@@ -53,25 +53,14 @@ impl PostgresStores {
     }
 }
 
-/// Sees to the sessions and the evidence of names that nobody holds any more.
-///
-/// - A node that has none of its own goes on with those of the only one, so that nobody who was online leaves when one becomes several.
-/// - What a name has that was not heard for long is dropped: its sessions were taken over by others, or ended long ago.
-async fn inherit(shared: &Shared) -> Result<(), Failure> {
-    const TAKE: &[&str] = &[
-        "UPDATE sessions SET node = $1 WHERE node = '' AND NOT EXISTS (SELECT FROM sessions WHERE node = $1) \
-         AND NOT EXISTS (SELECT FROM evidence WHERE node = $1)",
-        // After the first, so that numbers and what refers to them go together.
-        "UPDATE evidence SET node = $1 WHERE node = '' AND NOT EXISTS (SELECT FROM sessions WHERE node = '') \
-         AND NOT EXISTS (SELECT FROM evidence WHERE node = $1)",
-    ];
+/// Drops the evidence of names that nobody holds and that heard nobody while others did: each node drops its own, and these come back no
+/// more. Where nobody heard anybody, because all were stopped, nothing is dropped.
+async fn tidy(shared: &Shared) -> Result<(), Failure> {
     // Whoever holds a name lives, however long nobody came there; the empty one nobody holds while there are several.
-    const DROP: &[&str] = &["DELETE FROM sessions WHERE node = ANY($1)", "DELETE FROM evidence WHERE node = ANY($1)"];
-    const ABANDONED: &str = "SELECT names.node FROM (SELECT DISTINCT node FROM sessions UNION SELECT DISTINCT node FROM evidence) AS names \
-         WHERE names.node <> $1 \
-         AND NOT EXISTS (SELECT FROM evidence WHERE evidence.node = names.node AND evidence.at > $2) \
-         AND NOT EXISTS (SELECT FROM sessions WHERE sessions.node = names.node AND sessions.last_evidence > $2) \
-         AND (names.node = '' OR pg_try_advisory_xact_lock(hashtextextended('presently node ' || names.node, 0)))";
+    const SQL: &str = "DELETE FROM evidence WHERE node = ANY(ARRAY(SELECT names.node \
+         FROM (SELECT node, max(at) AS newest FROM evidence GROUP BY node) AS names \
+         WHERE names.node <> $1 AND names.newest < (SELECT max(at) FROM evidence) - $2 \
+         AND (names.node = '' OR pg_try_advisory_xact_lock(hashtextextended('presently node ' || names.node, 0)))))";
     if shared.node.as_str().is_empty() {
         return Ok(());
     }
@@ -80,17 +69,7 @@ async fn inherit(shared: &Shared) -> Result<(), Failure> {
         .pool
         .transact(move |connection| {
             async move {
-                for &sql in TAKE {
-                    sqlx::query(sql).bind(&node).execute(&mut *connection).await?;
-                }
-                let since = "SELECT (extract(epoch FROM now()) * 1000000)::bigint - $1";
-                let since: i64 =
-                    sqlx::query_scalar(since).bind(ABANDONED_AFTER_MICROS).fetch_one(&mut *connection).await?;
-                let names: Vec<String> =
-                    sqlx::query_scalar(ABANDONED).bind(&node).bind(since).fetch_all(&mut *connection).await?;
-                for &sql in DROP.iter().filter(|_| !names.is_empty()) {
-                    sqlx::query(sql).bind(&names).execute(&mut *connection).await?;
-                }
+                sqlx::query(SQL).bind(&node).bind(ABANDONED_AFTER_MICROS).execute(&mut *connection).await?;
                 Ok(())
             }
             .boxed()

@@ -5,15 +5,12 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use presently_accounts::store::{ApiKeyStore, AuditEntry};
 use presently_accounts::{ApiKey, ApiKeyId, KeyHash, NewApiKey, StoreError, WhichKey};
-use sqlx::PgConnection;
 
 use super::PostgresStores;
-use super::accounts::log;
-use super::text::kept as text;
-use crate::failure::Failure;
 use crate::moment::{kept, micros};
 use crate::rows::accounts as rows;
 use crate::rows::accounts::key_columns;
+use crate::writes;
 
 #[async_trait]
 impl ApiKeyStore for PostgresStores {
@@ -23,18 +20,8 @@ impl ApiKeyStore for PostgresStores {
         now: Timestamp,
         audit: Option<&AuditEntry>,
     ) -> Result<Option<ApiKey>, StoreError> {
-        const SQL: &str = concat!(
-            "INSERT INTO api_keys (name, prefix, key_hash, created_at) VALUES ($1, $2, $3, $4) ",
-            "ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING ",
-            key_columns!()
-        );
-        let query = sqlx::query(SQL)
-            .bind(text(&key.name))
-            .bind(text(&key.prefix))
-            .bind(key.hash.0.to_vec())
-            .bind(micros(kept(now)));
-        let audit = audit.cloned();
-        self.write(move |connection| changed(connection, query, audit).boxed()).await
+        let (new, audit) = (key.clone(), audit.cloned());
+        self.write(move |connection| writes::insert_key(connection, new, now, audit).boxed()).await
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
@@ -52,21 +39,8 @@ impl ApiKeyStore for PostgresStores {
         now: Timestamp,
         audit: Option<&AuditEntry>,
     ) -> Result<Option<ApiKey>, StoreError> {
-        const BY_ID: &str = concat!(
-            "UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL RETURNING ",
-            key_columns!()
-        );
-        const BY_NAME: &str = concat!(
-            "UPDATE api_keys SET revoked_at = $1 WHERE name = $2 AND revoked_at IS NULL RETURNING ",
-            key_columns!()
-        );
-        let now = micros(kept(now));
-        let query = match which {
-            WhichKey::Id(id) => sqlx::query(BY_ID).bind(now).bind(id.0),
-            WhichKey::Name(name) => sqlx::query(BY_NAME).bind(now).bind(text(name)),
-        };
-        let audit = audit.cloned();
-        self.write(move |connection| changed(connection, query, audit).boxed()).await
+        let (which, audit) = (which.clone(), audit.cloned());
+        self.write(move |connection| writes::revoke_key(connection, which, now, audit).boxed()).await
     }
 
     async fn note_api_keys_used(&self, ids: &[ApiKeyId], at: Timestamp) -> Result<(), StoreError> {
@@ -75,18 +49,4 @@ impl ApiKeyStore for PostgresStores {
         self.execute(query).await?;
         Ok(())
     }
-}
-
-type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-/// The key that the statement returns, and its line in the log.
-async fn changed(
-    connection: &mut PgConnection,
-    query: Query,
-    audit: Option<AuditEntry>,
-) -> Result<Option<ApiKey>, Failure> {
-    let rows = query.fetch_all(&mut *connection).await?;
-    let Some(key) = rows.first().map(rows::key).transpose()? else { return Ok(None) };
-    log(connection, audit.map(|audit| key.described(&audit))).await?;
-    Ok(Some(key))
 }

@@ -7,7 +7,6 @@ use presently::store::Saved;
 use presently::{Activity, PresenceRow, SessionRow, Status, Timestamp, UserId};
 use sqlx::PgConnection;
 
-use super::Node;
 use super::pool::Pool;
 use super::text::read;
 use crate::failure::Failure;
@@ -16,34 +15,26 @@ use crate::rows::presence::select_presence;
 
 const PRESENCES: &str =
     concat!("COPY (", select_presence!("WHERE online_status <> 'offline'"), ") TO STDOUT (FORMAT binary)");
-const EVIDENCE: &str = "SELECT at, packed FROM evidence WHERE node = $1 ORDER BY id";
+const SESSIONS: &str = "COPY (SELECT number, user_id, session, activity, opened_at, last_evidence FROM sessions ORDER BY number) \
+     TO STDOUT (FORMAT binary)";
+const EVIDENCE: &str = "SELECT at, packed FROM evidence ORDER BY id";
 /// What every binary copy begins with; eleven bytes of flags and extensions follow in eight.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 const HEADER_BYTES: usize = SIGNATURE.len() + 8;
 
-/// Hands over the presences of all, and the sessions and the evidence of this node.
-pub(super) async fn load(pool: &Pool, node: &Node, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), Failure> {
+/// Hands over everything, whichever node wrote it: whoever comes first goes on with what all of them knew.
+pub(super) async fn load(pool: &Pool, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), Failure> {
     // A million rows may take longer than a statement may.
     let mut held =
         pool.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0").await?;
     let (connection, _) = held.parts()?;
-    let outcome = everything(connection, node, saved).await;
+    let outcome = everything(connection, saved).await;
     held.end(outcome).await
 }
 
-async fn everything(
-    connection: &mut PgConnection,
-    node: &Node,
-    saved: &mut (dyn FnMut(Saved) + Send),
-) -> Result<(), Failure> {
-    // A copy takes no parameters; no name of a node needs quoting.
-    let sessions = format!(
-        "COPY (SELECT number, user_id, session, activity, opened_at, last_evidence FROM sessions WHERE node = '{}' \
-         ORDER BY number) TO STDOUT (FORMAT binary)",
-        node.as_str()
-    );
+async fn everything(connection: &mut PgConnection, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), Failure> {
     copied(connection, PRESENCES, |row| Ok(Saved::Presence(presence(row)?)), saved).await?;
-    copied(connection, &sessions, |row| Ok(Saved::Session(session(row)?)), saved).await?;
+    copied(connection, SESSIONS, |row| Ok(Saved::Session(session(row)?)), saved).await?;
     rows::hand_over(
         sqlx::query(rows::OVERRIDES).fetch(&mut *connection),
         rows::status_override,
@@ -53,8 +44,7 @@ async fn everything(
     .await?;
     rows::hand_over(sqlx::query(rows::HELD).fetch(&mut *connection), rows::held, Saved::Held, saved).await?;
     rows::hand_over(sqlx::query(rows::VEILS).fetch(&mut *connection), rows::veil, Saved::Veil, saved).await?;
-    let blocks = sqlx::query(EVIDENCE).bind(node.as_str());
-    rows::hand_over(blocks.fetch(connection), rows::evidence, Saved::Evidence, saved).await
+    rows::hand_over(sqlx::query(EVIDENCE).fetch(connection), rows::evidence, Saved::Evidence, saved).await
 }
 
 async fn copied(

@@ -6,6 +6,7 @@
 mod accounts;
 mod batch;
 mod copy;
+mod dialect;
 mod failure;
 mod hold;
 mod keys;
@@ -90,6 +91,17 @@ impl PostgresStores {
         self.shared.pool.execute(sqlx::query(KEEP).bind(name).bind(fresh)).await?;
         let found = self.shared.pool.rows(sqlx::query(READ).bind(name), |row| Ok(row.try_get(0)?)).await?.pop();
         found.ok_or_else(|| StoreError::Damaged("a secret vanished".to_owned()))
+    }
+
+    /// What they know by this name from now on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn replace_secret(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        const SQL: &str =
+            "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.shared.pool.execute(sqlx::query(SQL).bind(name).bind(value)).await?;
+        Ok(())
     }
 
     /// Closes the connections. Every later call is refused as unavailable.

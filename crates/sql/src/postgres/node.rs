@@ -1,4 +1,4 @@
-//! The name by which a server knows its own sessions and evidence among those of others.
+//! The name by which a server knows its own evidence among that of others.
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_first.sql"),
     include_str!("../../migrations/postgres/0002_tickets.sql"),
+    include_str!("../../migrations/postgres/0003_sessions_of_all.sql"),
 ];
 /// The key of the advisory lock under which a schema is made or changed: "PRSN", then 1.
 const MIGRATION_LOCK: i64 = 0x5052_534e_0000_0001;

@@ -27,7 +27,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 #[async_trait]
 impl Store for PostgresStores {
     async fn load(&self, saved: &mut (dyn FnMut(Saved) + Send)) -> Result<(), StoreError> {
-        Ok(load::load(&self.shared.pool, &self.shared.node, saved).await?)
+        Ok(load::load(&self.shared.pool, saved).await?)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

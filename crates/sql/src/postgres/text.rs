@@ -3,18 +3,6 @@
 
 use std::borrow::Cow;
 
-use crate::rows::Texts;
-
-impl Texts for sqlx::Postgres {
-    fn kept(text: &str) -> Cow<'_, str> {
-        kept(text)
-    }
-
-    fn read(kept: &str) -> Cow<'_, str> {
-        read(kept)
-    }
-}
-
 /// `text` as PostgreSQL keeps it.
 pub(crate) fn kept(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| byte <= 1) {

@@ -32,6 +32,19 @@ macro_rules! session_columns {
 }
 pub(crate) use session_columns;
 
+/// Keeps what `with_session` gives, of an account that is there.
+macro_rules! insert_session {
+    ($rest:literal) => {
+        concat!(
+            "INSERT INTO credential_sessions (",
+            $crate::rows::accounts::session_columns!(),
+            ") SELECT $1, id, $3, $4, $5, $6, $7, $8 ",
+            $rest
+        )
+    };
+}
+pub(crate) use insert_session;
+
 /// Selects what [`session`] reads.
 macro_rules! select_sessions {
     ($rest:literal) => {

@@ -12,8 +12,15 @@ use sqlx::{ColumnIndex, Database, Decode, Row, Type};
 use crate::failure::Failure;
 use crate::moment::moment;
 
-/// A database whose texts may be kept otherwise than they were given.
-pub(crate) trait Texts: Database {
+/// What is rightly different between the databases.
+pub(crate) trait Dialect: Database {
+    /// Selects an account that is about to be changed, by its id.
+    const ACCOUNT_TO_CHANGE: &'static str;
+    /// Keeps a session as ended that was never opened here, unless it is there or its account is not.
+    const REFUSED_SESSION: &'static str;
+
+    /// How many rows a statement changed.
+    fn changed(done: &Self::QueryResult) -> u64;
     /// `text` as it is kept.
     fn kept(text: &str) -> Cow<'_, str>;
     /// The text that was kept as `kept`.
@@ -67,7 +74,7 @@ pub(crate) trait Columns {
 
 impl<R> Columns for R
 where
-    R: Row<Database: Texts>,
+    R: Row<Database: Dialect>,
     usize: ColumnIndex<R>,
     i64: for<'r> Decode<'r, R::Database> + Type<R::Database>,
     bool: for<'r> Decode<'r, R::Database> + Type<R::Database>,

@@ -1,6 +1,7 @@
 //! The stores on SQLite: write-ahead log, one connection that writes, a few that read.
 
 mod accounts;
+mod dialect;
 mod keys;
 mod ladder;
 mod load;
@@ -9,10 +10,10 @@ mod page;
 mod presence;
 mod writer;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{SqliteConnection, SqlitePool};
@@ -21,7 +22,6 @@ use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
 use crate::probe::Probe;
-use crate::rows::Texts;
 pub(crate) use open::{APPLICATION_ID, version};
 pub use open::{OpenError, OpenOptions};
 use writer::Writer;
@@ -76,6 +76,11 @@ impl SqliteStores {
         Ok(self.shared.writer.run(operation).await?)
     }
 
+    /// Executes one statement in the writer's next transaction.
+    async fn execute(&self, query: sqlx::query::Query<'static, sqlx::Sqlite, SqliteArguments>) -> Result<u64, Failure> {
+        self.write(move |connection| async move { Ok(query.execute(connection).await?.rows_affected()) }.boxed()).await
+    }
+
     /// The decoded rows of one query.
     async fn rows<T>(
         &self,
@@ -84,17 +89,6 @@ impl SqliteStores {
     ) -> Result<Vec<T>, Failure> {
         let rows = query.fetch_all(&self.shared.readers).await?;
         rows.iter().map(decode).collect()
-    }
-}
-
-/// Texts are kept as they are.
-impl Texts for sqlx::Sqlite {
-    fn kept(text: &str) -> Cow<'_, str> {
-        Cow::Borrowed(text)
-    }
-
-    fn read(kept: &str) -> Cow<'_, str> {
-        Cow::Borrowed(kept)
     }
 }
 

@@ -172,21 +172,14 @@ impl Store for SqliteStores {
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         const SQL: &str = "DELETE FROM transitions WHERE id IN \
              (SELECT id FROM transitions WHERE at < ? ORDER BY at LIMIT ?)";
-        self.write(move |connection| {
-            async move { Ok(sqlx::query(SQL).bind(before.0).bind(limit).execute(connection).await?.rows_affected()) }
-                .boxed()
-        })
-        .await
+        Ok(self.execute(sqlx::query(SQL).bind(before.0).bind(limit)).await?)
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        let written = self.write(|connection| {
-            async move {
-                sqlx::query("UPDATE probe SET written = written + 1").execute(connection).await?;
-                Ok(())
-            }
-            .boxed()
-        });
+        let written = async {
+            self.execute(sqlx::query("UPDATE probe SET written = written + 1")).await?;
+            Ok(())
+        };
         self.shared.probe.answer(written).await
     }
 }

@@ -84,7 +84,7 @@ fn session(number: u64, user: &str, last_evidence: Timestamp) -> SessionRow {
 }
 
 /// The sessions and the evidence that a start would be given.
-async fn own(stores: &presently_sql::PostgresStores) -> (Vec<String>, usize) {
+async fn given(stores: &presently_sql::PostgresStores) -> (Vec<String>, usize) {
     let (mut users, mut blocks) = (Vec::new(), 0);
     let mut take = |one| match one {
         Saved::Session(row) => users.push(row.user.to_string()),
@@ -108,27 +108,39 @@ async fn the_first_of_several_goes_on_with_what_the_only_one_kept() {
     let begun = std::pin::pin!(async { while a.hold_node().await.is_err() {} });
     tokio::time::timeout(std::time::Duration::from_secs(20), begun).await.expect("it is free again");
     b.hold_node().await.expect("another name");
-    assert_eq!(own(&a).await, (vec!["alice".to_owned()], 1));
-    assert_eq!(own(&b).await, (vec![], 0), "once");
+    // Who comes second is given it by the first, which has it in memory.
+    assert_eq!(given(&a).await, (vec!["alice".to_owned()], 1));
 }
 
 #[tokio::test]
-async fn what_a_name_left_that_nobody_holds_is_dropped_after_a_day() {
+async fn what_a_name_heard_that_nobody_holds_is_dropped_a_day_later() {
     let url = Postgres::shared().database();
-    let micros = |hours: i64| Timestamp(jiff::Timestamp::now().as_microsecond() - hours * 3_600_000_000);
+    let hours = |hours: i64| Timestamp(hours * 3_600_000_000);
     let held = open_as(&url, "held").await;
     held.hold_node().await.expect("it is free");
-    for (name, at) in [("gone", micros(30)), ("just-gone", micros(1)), ("held", micros(30))] {
+    for (number, (name, at)) in (1..).zip([("gone", hours(10)), ("stopped", hours(40)), ("held", hours(10))]) {
         let stores = open_as(&url, name).await;
-        let sessions = vec![session(1, name, at)];
+        let sessions = vec![session(number, name, at)];
         stores.commit(&Batch { sessions, ..Batch::default() }).await.expect("kept");
         stores.append_evidence(&EvidenceBlock { at, packed: vec![1] }, Timestamp(0)).await.expect("kept");
     }
-    open_as(&url, "new").await.hold_node().await.expect("it is free");
-    let left = async |name: &str| own(&open_as(&url, name).await).await;
-    assert_eq!(left("gone").await, (vec![], 0));
-    assert_eq!(left("just-gone").await, (vec!["just-gone".to_owned()], 1));
-    assert_eq!(left("held").await, (vec!["held".to_owned()], 1));
+    let new = open_as(&url, "new").await;
+    new.hold_node().await.expect("it is free");
+    let sessions = ["gone", "stopped", "held"].map(ToOwned::to_owned).to_vec();
+    assert_eq!(given(&new).await, (sessions, 2), "a session may have moved, and is ended by whoever has it");
+}
+
+#[tokio::test]
+async fn however_long_all_were_stopped_nothing_is_dropped() {
+    let url = Postgres::shared().database();
+    for name in ["a", "b"] {
+        let stores = open_as(&url, name).await;
+        let block = EvidenceBlock { at: Timestamp(1), packed: vec![1] };
+        stores.append_evidence(&block, Timestamp(0)).await.expect("kept");
+    }
+    let new = open_as(&url, "new").await;
+    new.hold_node().await.expect("it is free");
+    assert_eq!(given(&new).await, (vec![], 2));
 }
 
 #[tokio::test]
@@ -148,36 +160,38 @@ async fn a_ticket_is_given_to_one_in_time() {
 }
 
 #[tokio::test]
-async fn a_node_is_given_its_own_sessions_and_evidence_and_the_presences_of_all() {
+async fn whoever_starts_is_given_what_all_kept() {
     let url = Postgres::shared().database();
     let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
-    let session = |user: &str| SessionRow {
-        number: 1,
-        user: user.into(),
-        session: "tab".into(),
-        activity: Activity::Active,
-        opened_at: Timestamp(1),
-        last_evidence: Timestamp(1),
-    };
-    let block = |packed: &[u8]| EvidenceBlock { at: Timestamp(5), packed: packed.to_vec() };
-    for (node, user) in [(&a, "alice"), (&b, "bob")] {
-        let online = presence(user, Status::Online, Some(1), 1);
-        let batch = Batch { presences: vec![online], sessions: vec![session(user)], ..Batch::default() };
-        node.commit(&batch).await.expect("it is kept");
-        node.append_evidence(&block(user.as_bytes()), Timestamp(0)).await.expect("it is kept");
+    let block = |at, packed: &[u8]| EvidenceBlock { at: Timestamp(at), packed: packed.to_vec() };
+    for (number, (node, user)) in (1..).zip([(&a, "alice"), (&b, "bob")]) {
+        let sessions = vec![session(number, user, Timestamp(1))];
+        node.commit(&Batch { sessions, ..Batch::default() }).await.expect("it is kept");
+        node.append_evidence(&block(5, user.as_bytes()), Timestamp(0)).await.expect("it is kept");
     }
-    // What the other one does is not about ours.
-    b.append_evidence(&EvidenceBlock { at: Timestamp(9), packed: vec![9] }, Timestamp(9)).await.expect("it is kept");
-    b.commit(&Batch { ended_sessions: vec![1], ..Batch::default() }).await.expect("it is kept");
+    // Each drops its own evidence only.
+    b.append_evidence(&block(9, &[9]), Timestamp(9)).await.expect("it is kept");
+    for stores in [&a, &b, &open_as(&url, "c").await] {
+        let mut saved = Vec::new();
+        stores.load(&mut |one| saved.push(one)).await.expect("it loads");
+        let sessions = [session(1, "alice", Timestamp(1)), session(2, "bob", Timestamp(1))].map(Saved::Session);
+        let blocks = [block(5, b"alice"), block(9, &[9])].map(Saved::Evidence);
+        assert_eq!(saved, [sessions, blocks].concat());
+    }
+}
 
+#[tokio::test]
+async fn a_session_that_moved_has_one_row_and_is_ended_by_whoever_has_it() {
+    let url = Postgres::shared().database();
+    let (a, b, c) = (open_as(&url, "a").await, open_as(&url, "b").await, open_as(&url, "c").await);
+    for (node, at) in [(&a, 1), (&b, 2)] {
+        let sessions = vec![session(7, "alice", Timestamp(at)), session(8, "bob", Timestamp(at))];
+        node.commit(&Batch { sessions, ..Batch::default() }).await.expect("it is kept");
+    }
+    c.commit(&Batch { ended_sessions: vec![7], ..Batch::default() }).await.expect("it is kept");
     let mut saved = Vec::new();
     a.load(&mut |one| saved.push(one)).await.expect("it loads");
-    let online = |user| Saved::Presence(presence(user, Status::Online, Some(1), 1));
-    saved.sort_by_key(|one| format!("{one:?}"));
-    let mut expected =
-        vec![online("alice"), online("bob"), Saved::Session(session("alice")), Saved::Evidence(block(b"alice"))];
-    expected.sort_by_key(|one| format!("{one:?}"));
-    assert_eq!(saved, expected);
+    assert_eq!(saved, [Saved::Session(session(8, "bob", Timestamp(2)))]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, PASSWORD, TestServer, secs};
+use crate::harness::{Answer, OneNode, PASSWORD, TestServer, secs};
 
 #[tokio::test]
 async fn nine_wrong_passwords_in_a_minute_are_nine_401s() {
@@ -146,6 +146,7 @@ async fn login_from(server: &TestServer, username: &str, password: &str, forward
 }
 
 async fn guess_until_throttled(server: &TestServer, username: &str, from: Option<&str>) -> Answer {
+    server.speak_to(OneNode::CountsFailedLogins);
     for guess in 0..60 {
         let password = format!("guess number {guess}");
         let answer = match from {

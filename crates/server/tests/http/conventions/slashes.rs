@@ -1,13 +1,14 @@
 //! Every path with and without its trailing slash.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, TestServer, keys};
+use crate::harness::{OneNode, PASSWORD, TestServer, keys};
 use crate::routes::{OPERATIONS, ROUTES, Who};
 
 #[tokio::test]
 async fn every_get_answers_the_same_with_and_without_its_slash() {
     let server = TestServer::start().await;
+    server.speak_to(OneNode::TellsOfItself);
     let admin = server.admin().await;
     let alice = server.visitor("alice").await;
     for route in ROUTES.iter().filter(|route| route.methods.contains(&"GET")) {
@@ -16,9 +17,19 @@ async fn every_get_answers_the_same_with_and_without_its_slash() {
         let without = admin.get(path.trim_end_matches('/')).await;
         assert_eq!(with.status, 200, "{path}");
         assert_eq!(without.status, 200, "{path} without its slash");
-        assert_eq!(with.json(), without.json(), "{path}");
+        assert_eq!(steady(with.json()), steady(without.json()), "{path}");
         assert_eq!(with.header("content-type"), without.header("content-type"), "{path}");
     }
+}
+
+/// Without what is told of the whole process, in which other tests run: it changes from one answer to the next.
+fn steady(mut body: Value) -> Value {
+    for figure in ["resident_bytes", "lateness"] {
+        if let Some(figure) = body.get_mut(figure) {
+            assert_ne!(figure.take(), Value::Null);
+        }
+    }
+    body
 }
 
 #[tokio::test]

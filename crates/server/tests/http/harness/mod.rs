@@ -4,6 +4,7 @@
 //! that each answer owes. A test that sends anything therefore tests those too.
 
 mod answer;
+mod nodes;
 mod people;
 mod server;
 mod shown;
@@ -13,6 +14,7 @@ pub(crate) mod wire;
 use std::time::Duration;
 
 pub(crate) use answer::{Answer, RawAnswer, assert_time, find, keys, rfc3339, text, usernames};
+pub(crate) use nodes::OneNode;
 pub(crate) use people::{Visitor, draft};
 pub(crate) use server::TestServer;
 pub(crate) use shown::Shown;

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,21 @@ use presently_server::{App, Settings};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use super::nodes::{Group, Node, Nodes, OneNode, agree, agree_now, count, on_each};
 use super::wire::Wire;
-use super::{SECRET, rfc3339, secs};
+use super::{SECRET, TIMEOUT, rfc3339, secs};
 
-/// A running server with its folder and its clock.
+/// A running server with its folder and its clock: one node, or [several](super::nodes).
 pub(crate) struct TestServer {
-    running: Option<Running>,
+    running: Vec<Running>,
+    group: Option<Group>,
     clock: Arc<ManualClock>,
     folder: TempDir,
     prepare: Box<dyn Fn(&mut Settings) + Send + Sync>,
     pub(super) wire: Arc<Wire>,
 }
 
-/// One life of the server, on a runtime of its own: ending the runtime is how it crashes.
+/// One life of a node, on a runtime of its own: ending the runtime is how it crashes.
 struct Running {
     app: App,
     runtime: tokio::runtime::Runtime,
@@ -43,27 +44,44 @@ impl TestServer {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = ManualClock::new();
         let prepare: Box<dyn Fn(&mut Settings) + Send + Sync> = Box::new(prepare);
-        let (running, address) = run(folder.path(), &*prepare, clock.clone()).await;
-        Self { running: Some(running), clock, folder, prepare, wire: Arc::new(Wire::to(address)) }
+        let group = Group::new().await;
+        let wire = Arc::new(Wire::default());
+        let mut server = Self { running: Vec::new(), group, clock, folder, prepare, wire };
+        server.run().await;
+        server
     }
 
-    fn running(&self) -> &Running {
-        self.running.as_ref().expect("the server runs")
+    /// Speaks to one node only, of however many there are.
+    pub(crate) fn speak_to(&self, _why: OneNode) {
+        self.wire.leads_to_one();
     }
 
-    /// The server's own handles.
+    /// The server's own handles; of several nodes, the first one's when all agree.
     pub(crate) fn app(&self) -> App {
-        self.running().app.clone()
+        let nodes = self.nodes();
+        agree_now(&nodes);
+        nodes[0].app.clone()
     }
 
-    /// Where the server listens.
+    /// The handles of all nodes.
+    pub(crate) fn nodes(&self) -> Nodes {
+        self.wire.nodes()
+    }
+
+    /// Where the server listens; of several nodes, the next one when all agree.
     pub(crate) fn address(&self) -> SocketAddr {
+        agree_now(&self.nodes());
         self.wire.address()
     }
 
     /// Runs `work` where the server runs.
     pub(crate) async fn on_server<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        self.running().runtime.spawn(work).await.expect("the work ended")
+        self.running[0].runtime.spawn(work).await.expect("the work ended")
+    }
+
+    /// Returns when all nodes know what any of them has answered; at once where there is one.
+    pub(crate) async fn agree(&self) {
+        agree(&self.nodes()).await;
     }
 
     // ---- time ---------------------------------------------------------------------------------------------------
@@ -75,25 +93,27 @@ impl TestServer {
             self.settled().await;
             // In steps that no write can seem slow in: the store works in real time, whatever the clock says. Where nobody
             // is present nothing is written.
-            let step = if self.app().presently().counts().users == 0 { left } else { secs(1) };
+            let step = if self.nodes()[0].app.presently().counts().users == 0 { left } else { secs(1) };
             self.clock.advance(left.min(step));
             left = left.saturating_sub(step);
-            let app = self.app();
-            let work = async move {
+            let nodes = self.nodes();
+            let swept = on_each(&nodes, |app| async move {
                 app.presently().keep_evidence().await?;
                 app.presently().sweep().await
-            };
-            self.on_server(work).await.expect("the sweep was kept");
+            });
+            swept.await.into_iter().for_each(|swept| swept.expect("the sweep was kept"));
             if left.is_zero() {
-                return;
+                return self.agree().await;
             }
         }
     }
 
     /// Returns when everything decided so far was kept: what is being written while the clock jumps would seem slow.
-    async fn settled(&self) {
-        let app = self.app();
-        self.on_server(async move { app.presently().settled().await }).await.expect("everything was kept");
+    pub(crate) async fn settled(&self) {
+        self.agree().await;
+        let nodes = self.nodes();
+        let settled = on_each(&nodes, |app| async move { app.presently().settled().await });
+        settled.await.into_iter().for_each(|settled| settled.expect("everything was kept"));
     }
 
     /// Steps the wall clock alone.
@@ -119,14 +139,23 @@ impl TestServer {
 
     // ---- life ---------------------------------------------------------------------------------------------------
 
-    /// Stops the server as SIGTERM does, and starts it in the same folder `down` later.
+    /// Stops the server as SIGTERM does, and starts it in the same folder `down` later. Of several nodes one stops after the other.
     pub(crate) async fn restart_after(&mut self, down: Duration) {
-        let Running { app, runtime, stop, serving } = self.running.take().expect("the server runs");
-        let _ = stop.send(());
-        serving.await.expect("the server did not panic").expect("the server stopped cleanly");
-        runtime.spawn(async move { app.shutdown().await }).await.expect("shutdown did not panic");
-        end(runtime);
+        self.agree().await;
+        self.wire.leads_nowhere();
+        for Running { app, runtime, stop, serving } in self.running.drain(..) {
+            let _ = stop.send(());
+            serving.await.expect("the server did not panic").expect("the server stopped cleanly");
+            runtime.spawn(async move { app.shutdown().await }).await.expect("shutdown did not panic");
+            end(runtime);
+        }
         self.begin(down).await;
+    }
+
+    /// How long a session may be silent after a restart of all that had this much of its timeout left: each of several nodes listened in its
+    /// own time, so there everybody begins anew.
+    pub(crate) fn rest_after_restart(&self, rest: Duration) -> Duration {
+        if self.group.is_some() { TIMEOUT } else { rest }
     }
 
     /// Stops the server and starts it again.
@@ -134,11 +163,16 @@ impl TestServer {
         self.restart_after(Duration::ZERO).await;
     }
 
-    /// Ends the server without a goodbye, and starts it in the same folder `down` later.
+    /// Ends the server, all nodes of it, without a goodbye, and starts it in the same folder `down` later.
     pub(crate) async fn crash_for(&mut self, down: Duration) {
-        let Running { app, runtime, .. } = self.running.take().expect("the server runs");
-        end(runtime);
-        drop(app);
+        self.wire.leads_nowhere();
+        for Running { app, runtime, .. } in self.running.drain(..) {
+            end(runtime);
+            drop(app);
+        }
+        if let Some(group) = &self.group {
+            group.ends_leases();
+        }
         self.begin(down).await;
     }
 
@@ -146,31 +180,43 @@ impl TestServer {
         let clock = ManualClock::new();
         let offset = self.wall().0 - clock.now().wall.0;
         clock.step_wall(offset + i64::try_from(down.as_micros()).expect("a sane downtime"));
-        self.clock = clock.clone();
-        let (running, address) = run(self.folder.path(), &*self.prepare, clock).await;
-        self.running = Some(running);
-        self.wire.leads_to(address);
+        self.clock = clock;
+        self.run().await;
+    }
+
+    /// Starts one node after the other.
+    async fn run(&mut self) {
+        let mut nodes = Vec::new();
+        for number in 0..count() {
+            let mut settings = Settings::in_folder(self.folder.path());
+            if let Some(group) = &self.group {
+                group.settings(number, &mut settings);
+            }
+            settings.secret_key = Some(SECRET.to_owned());
+            (self.prepare)(&mut settings);
+            let (running, address) = run(settings, self.clock.clone()).await;
+            nodes.push(Node { app: running.app.clone(), address, runtime: running.runtime.handle().clone() });
+            self.running.push(running);
+        }
+        if let Some(group) = &self.group {
+            group.hears_whispers().await;
+        }
+        self.wire.leads_to(nodes);
     }
 }
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
+        self.wire.leads_nowhere();
+        for running in self.running.drain(..) {
             running.runtime.shutdown_background();
         }
     }
 }
 
-async fn run(
-    folder: &Path,
-    prepare: &(dyn Fn(&mut Settings) + Send + Sync),
-    clock: Arc<ManualClock>,
-) -> (Running, SocketAddr) {
+async fn run(settings: Settings, clock: Arc<ManualClock>) -> (Running, SocketAddr) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let mut settings = Settings::in_folder(folder);
-    settings.secret_key = Some(SECRET.to_owned());
-    prepare(&mut settings);
     let opening = runtime.spawn(async move {
         let app = App::open(settings, clock).await.map_err(|error| error.to_string())?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;

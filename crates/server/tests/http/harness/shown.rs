@@ -1,9 +1,10 @@
 //! What is shown of a user, which must be the same on every surface.
 
-use presently::Timestamp;
+use presently::store::TransitionRow;
+use presently::{Status, Timestamp};
 use serde_json::Value;
 
-use super::{TestServer, Visitor, find, text};
+use super::{TICK, TestServer, Visitor, find, text};
 
 impl TestServer {
     /// What every surface says of a user, which must be one and the same.
@@ -41,15 +42,44 @@ impl TestServer {
 
     /// The changes of a user's status so far, as `from->to`.
     pub(crate) async fn history(&self, id: i64) -> Vec<String> {
+        self.settled().await;
         let app = self.app();
         let rows = self.on_server(async move {
-            let presently = app.presently();
-            presently.settled().await?;
-            presently.transitions(&id.to_string(), Timestamp(0), Timestamp(i64::MAX), 10_000).await
+            app.presently().transitions(&id.to_string(), Timestamp(0), Timestamp(i64::MAX), 10_000).await
         });
-        let rows = rows.await.expect("the history can be read");
+        let mut rows = rows.await.expect("the history can be read");
+        if self.nodes().len() > 1 {
+            // Lines of several nodes are in the order of their clocks, and these stand: what happens now is told of now, or, when it must be
+            // later than evidence of now, of a microsecond later.
+            rows.chunk_by_mut(|one, next| next.at <= one.at + TICK).fold(None, in_turn);
+        }
         rows.iter().map(|row| format!("{}->{}", row.from.as_str(), row.to.as_str())).collect()
     }
+}
+
+/// Puts lines in an order in which each begins where the one before ended, if there is one. Returns where the last one ends.
+fn in_turn(last: Option<Status>, lines: &mut [TransitionRow]) -> Option<Status> {
+    fn fits(last: Option<Status>, lines: &mut [TransitionRow]) -> bool {
+        if lines.is_empty() {
+            return true;
+        }
+        let mut tried = Vec::new();
+        for next in 0..lines.len() {
+            let (from, to) = (lines[next].from, lines[next].to);
+            if last.is_some_and(|last| last != from) || tried.contains(&(from, to)) {
+                continue;
+            }
+            tried.push((from, to));
+            lines.swap(0, next);
+            if fits(Some(to), &mut lines[1..]) {
+                return true;
+            }
+            lines.swap(0, next);
+        }
+        false
+    }
+    fits(last, lines);
+    lines.last().map(|line| line.to)
 }
 
 /// What is shown of a user.

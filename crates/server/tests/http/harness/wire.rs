@@ -3,13 +3,15 @@
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::nodes::{Node, Nodes, agree};
 use super::{Answer, RawAnswer, TestServer, secs};
 
 impl TestServer {
@@ -36,14 +38,16 @@ impl TestServer {
     }
 }
 
-/// The way to the server.
+/// The way to the server: of several nodes, to each in turn.
 pub(super) struct Wire {
-    address: Mutex<SocketAddr>,
+    nodes: Mutex<Nodes>,
+    next: AtomicUsize,
+    to_one: AtomicBool,
     http: reqwest::Client,
 }
 
-impl Wire {
-    pub(super) fn to(address: SocketAddr) -> Self {
+impl Default for Wire {
+    fn default() -> Self {
         let http = client()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(secs(60))
@@ -51,21 +55,40 @@ impl Wire {
             .no_proxy()
             .build()
             .expect("an HTTP client");
-        Self { address: Mutex::new(address), http }
+        Self { nodes: Mutex::new(Nodes::default()), next: AtomicUsize::new(0), to_one: AtomicBool::new(false), http }
+    }
+}
+
+impl Wire {
+    /// The server is there from now on.
+    pub(super) fn leads_to(&self, nodes: Vec<Node>) {
+        *self.nodes.lock().expect("unpoisoned") = nodes.into();
     }
 
-    /// The server listens elsewhere from now on.
-    pub(super) fn leads_to(&self, address: SocketAddr) {
-        *self.address.lock().expect("unpoisoned") = address;
+    /// The server is gone.
+    pub(super) fn leads_nowhere(&self) {
+        self.leads_to(Vec::new());
+    }
+
+    /// From now on to one node.
+    pub(super) fn leads_to_one(&self) {
+        self.to_one.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn nodes(&self) -> Nodes {
+        Arc::clone(&self.nodes.lock().expect("unpoisoned"))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        *self.address.lock().expect("unpoisoned")
+        let turn = if self.to_one.load(Ordering::Relaxed) { 0 } else { self.next.fetch_add(1, Ordering::Relaxed) };
+        let nodes = self.nodes();
+        nodes[turn % nodes.len()].address
     }
 
     pub(super) fn call(&self, method: Method, path: &str) -> Call {
         let what = format!("{method} {path}");
-        Call { request: self.http.request(method, format!("http://{}{path}", self.address())), what }
+        let request = self.http.request(method, format!("http://{}{path}", self.address()));
+        Call { request, what, nodes: self.nodes() }
     }
 }
 
@@ -73,6 +96,7 @@ impl Wire {
 pub(crate) struct Call {
     request: reqwest::RequestBuilder,
     what: String,
+    nodes: Nodes,
 }
 
 impl Call {
@@ -112,7 +136,8 @@ impl Call {
 
     /// The answer, without any expectation but that it is one.
     async fn send(self) -> Answer {
-        let Self { request, what } = self;
+        let Self { request, what, nodes } = self;
+        agree(&nodes).await;
         let response = request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}"));
         let status = response.status().as_u16();
         let headers = response.headers().clone();
@@ -122,7 +147,8 @@ impl Call {
 
     /// The status alone, without waiting for a body that may never end.
     pub(crate) async fn status(self) -> u16 {
-        let Self { request, what } = self;
+        let Self { request, what, nodes } = self;
+        agree(&nodes).await;
         request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}")).status().as_u16()
     }
 }

@@ -73,7 +73,7 @@ async fn a_step_during_the_downtime_throws_nobody_offline_and_keeps_nobody_for_e
         server.step_wall(-1_000).await;
         let admin = server.admin().await;
         assert_eq!(server.shown(&admin, alice.id).await.status, "online", "down for {down} s");
-        server.advance(secs(60)).await;
+        server.advance(server.rest_after_restart(secs(60))).await;
         assert_eq!(server.shown(&admin, alice.id).await.status, "offline", "down for {down} s");
     }
 }

@@ -50,7 +50,7 @@ async fn who_does_not_come_back_goes_at_the_deadline_with_the_old_last_seen() {
         Shown::at("online", &login),
         "silence counts while somebody listens"
     );
-    server.advance(secs(30) - TICK).await;
+    server.advance(server.rest_after_restart(secs(30)) - TICK).await;
     assert_eq!(server.shown(&admin, alice.id).await, Shown::at("online", &login));
     server.advance(TICK).await;
     assert_eq!(server.shown(&admin, alice.id).await, Shown::at("offline", &login));
@@ -132,10 +132,12 @@ async fn named_sessions_keep_their_activity_and_their_deadlines() {
     server.advance(secs(40)).await;
     alice.beat_with(json!({"session": "tab", "activity": "idle"})).await;
     server.restart().await;
+    let (login, tab) = (server.rest_after_restart(secs(80)), server.rest_after_restart(secs(120)));
+    server.advance(login - TICK).await;
     assert_eq!(server.shown(&admin, alice.id).await.status, "online");
-    server.advance(secs(80)).await;
-    assert_eq!(server.shown(&admin, alice.id).await.status, "away");
-    server.advance(secs(40)).await;
+    server.advance(TICK).await;
+    assert_eq!(server.shown(&admin, alice.id).await.status, if tab > login { "away" } else { "offline" });
+    server.advance(tab - login).await;
     assert_eq!(server.shown(&admin, alice.id).await.status, "offline");
 }
 

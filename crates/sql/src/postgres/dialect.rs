@@ -1,0 +1,27 @@
+//! How PostgreSQL is spoken to where it is not as SQLite is.
+
+use std::borrow::Cow;
+
+use sqlx::postgres::PgQueryResult;
+
+use super::text;
+use crate::rows::Dialect;
+use crate::rows::accounts::{insert_session, select_accounts};
+
+impl Dialect for sqlx::Postgres {
+    const ACCOUNT_TO_CHANGE: &'static str = select_accounts!("FROM users u WHERE u.id = $1 FOR UPDATE");
+    const REFUSED_SESSION: &'static str =
+        insert_session!("FROM users WHERE id = $2 FOR SHARE ON CONFLICT (id) DO NOTHING");
+
+    fn changed(done: &PgQueryResult) -> u64 {
+        done.rows_affected()
+    }
+
+    fn kept(text: &str) -> Cow<'_, str> {
+        text::kept(text)
+    }
+
+    fn read(kept: &str) -> Cow<'_, str> {
+        text::read(kept)
+    }
+}

@@ -1,0 +1,201 @@
+//! What is written of accounts, said once for both databases. Each function is a part of a transaction that the caller began.
+
+use jiff::Timestamp;
+use presently_accounts::store::{AuditEntry, CredentialSession, Rotation};
+use presently_accounts::{Account, AccountId, ApiKey, Changes, NewAccount, NewApiKey, WhichKey, fold_case};
+
+use crate::changed::{changed, made};
+use crate::failure::Failure;
+use crate::link::{Link, Values};
+use crate::moment::kept;
+use crate::rows::accounts::{account, key, key_columns};
+use crate::rows::{Columns as _, Dialect as _};
+use crate::search::search_key;
+
+pub(crate) async fn insert<L: Link>(
+    link: &mut L,
+    new: NewAccount,
+    now: Timestamp,
+    audit: Option<AuditEntry>,
+) -> Result<Account, Failure> {
+    const SQL: &str = "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, \
+         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13) \
+         ON CONFLICT (username_key) DO NOTHING RETURNING id";
+    let query = L::query(SQL)
+        .text(&new.username)
+        .text(&fold_case(&new.username))
+        .text(&new.email)
+        .text(&new.password.0)
+        .text(&new.first_name)
+        .text(&new.last_name)
+        .text(new.role.as_str())
+        .text(new.status.as_str())
+        .truth(new.is_staff)
+        .truth(new.email_verified)
+        .truth(new.is_approved)
+        .moment(now)
+        .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name));
+    let inserted = link.rows(query).await?;
+    let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
+    let id = AccountId(row.number(0)?);
+    log(link, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
+    Ok(made(id, new, now))
+}
+
+pub(crate) async fn update<L: Link>(
+    link: &mut L,
+    id: AccountId,
+    changes: Changes,
+    now: Timestamp,
+    audit: Option<AuditEntry>,
+) -> Result<Account, Failure> {
+    const SQL: &str = "UPDATE users SET email = $2, password_hash = $3, first_name = $4, last_name = $5, avatar = $6, \
+         bio = $7, role = $8, status = $9, is_active = $10, is_staff = $11, email_verified = $12, is_approved = $13, \
+         updated_at = $14, tokens_valid_after = $15, search_key = $16 WHERE id = $1";
+    const END: &str = "UPDATE credential_sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL";
+    let found = link.rows(L::query(L::Dialect::ACCOUNT_TO_CHANGE).number(id.0)).await?;
+    let old = account(found.first().ok_or(Failure::NotFound)?)?;
+    let ends_sessions = changes.end_sessions;
+    let new = changed(old, changes, now);
+    let query = L::query(SQL)
+        .number(id.0)
+        .text(&new.email)
+        .text(&new.password.0)
+        .text(&new.first_name)
+        .text(&new.last_name)
+        .some_text(new.avatar.as_deref())
+        .text(&new.bio)
+        .text(new.role.as_str())
+        .text(new.status.as_str())
+        .truth(new.is_active)
+        .truth(new.is_staff)
+        .truth(new.email_verified)
+        .truth(new.is_approved)
+        .moment(now)
+        .some_moment(new.tokens_valid_after)
+        .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name));
+    link.execute(query).await?;
+    if ends_sessions {
+        link.execute(L::query(END).moment(now).number(id.0)).await?;
+    }
+    log(link, audit).await?;
+    Ok(new)
+}
+
+pub(crate) async fn delete<L: Link>(link: &mut L, id: AccountId, audit: Option<AuditEntry>) -> Result<(), Failure> {
+    // Its credential sessions go with it, by their foreign key.
+    let gone = link.execute(L::query("DELETE FROM users WHERE id = $1").number(id.0)).await?;
+    if gone == 0 {
+        return Err(Failure::NotFound);
+    }
+    log(link, audit).await
+}
+
+/// A line in the log.
+pub(crate) async fn log<L: Link>(link: &mut L, entry: Option<AuditEntry>) -> Result<(), Failure> {
+    const SQL: &str = "INSERT INTO audit_log (actor, action, target, detail, at) VALUES ($1, $2, $3, $4, $5)";
+    if let Some(entry) = entry {
+        let query = L::query(SQL)
+            .some_number(entry.actor.map(|id| id.0))
+            .text(&entry.action)
+            .some_number(entry.target.map(|id| id.0))
+            .text(&entry.detail)
+            .moment(entry.at);
+        link.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// Gives a statement the columns of a session.
+pub(crate) fn with_session<Q: Values>(query: Q, session: &CredentialSession) -> Q {
+    query
+        .text(&session.id)
+        .number(session.account.0)
+        .text(&session.refresh_jti)
+        .text(&session.address)
+        .text(&session.device)
+        .moment(session.created_at)
+        .moment(session.expires_at)
+        .some_moment(session.ended_at)
+}
+
+/// Ends a session; one of a foreign token is kept as ended though it was never opened here.
+pub(crate) async fn end_session<L: Link>(link: &mut L, session: CredentialSession) -> Result<(), Failure> {
+    const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, $1) WHERE id = $2 AND user_id = $3";
+    let query = L::query(END).some_moment(session.ended_at).text(&session.id).number(session.account.0);
+    let ended = link.execute(query).await?;
+    let is_foreign = session.refresh_jti.is_empty();
+    if ended == 0 && is_foreign {
+        link.execute(with_session(L::query(L::Dialect::REFUSED_SESSION), &session)).await?;
+    }
+    Ok(())
+}
+
+/// Gives a session its next refresh token; one that was used before ends it.
+pub(crate) async fn rotate<L: Link>(
+    link: &mut L,
+    id: &str,
+    (old_jti, new_jti): (&str, &str),
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<Rotation, Failure> {
+    const ROTATE: &str = "UPDATE credential_sessions SET refresh_jti = $1, expires_at = $2 \
+         WHERE id = $3 AND refresh_jti = $4 AND ended_at IS NULL AND expires_at > $5";
+    const END: &str =
+        "UPDATE credential_sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+    let query = L::query(ROTATE).text(new_jti).moment(expires_at).text(id).text(old_jti).moment(now);
+    if link.execute(query).await? == 1 {
+        return Ok(Rotation::Rotated);
+    }
+    let reused = link.execute(L::query(END).text(id).moment(now)).await?;
+    Ok(if reused == 1 { Rotation::Reused } else { Rotation::Gone })
+}
+
+/// Makes a key, unless one of this name is good.
+pub(crate) async fn insert_key<L: Link>(
+    link: &mut L,
+    new: NewApiKey,
+    now: Timestamp,
+    audit: Option<AuditEntry>,
+) -> Result<Option<ApiKey>, Failure> {
+    const SQL: &str = concat!(
+        "INSERT INTO api_keys (name, prefix, key_hash, created_at) VALUES ($1, $2, $3, $4) ",
+        "ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING ",
+        key_columns!()
+    );
+    let query = L::query(SQL).text(&new.name).text(&new.prefix).bytes(&new.hash.0).moment(kept(now));
+    changed_key(link, query, audit).await
+}
+
+/// Revokes a key that is good.
+pub(crate) async fn revoke_key<L: Link>(
+    link: &mut L,
+    which: WhichKey,
+    now: Timestamp,
+    audit: Option<AuditEntry>,
+) -> Result<Option<ApiKey>, Failure> {
+    const BY_ID: &str =
+        concat!("UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL RETURNING ", key_columns!());
+    const BY_NAME: &str = concat!(
+        "UPDATE api_keys SET revoked_at = $1 WHERE name = $2 AND revoked_at IS NULL RETURNING ",
+        key_columns!()
+    );
+    let query = match which {
+        WhichKey::Id(id) => L::query(BY_ID).moment(kept(now)).number(id.0),
+        WhichKey::Name(name) => L::query(BY_NAME).moment(kept(now)).text(&name),
+    };
+    changed_key(link, query, audit).await
+}
+
+/// The key that the statement returns, and its line in the log.
+async fn changed_key<L: Link>(
+    link: &mut L,
+    query: L::Query,
+    audit: Option<AuditEntry>,
+) -> Result<Option<ApiKey>, Failure> {
+    let rows = link.rows(query).await?;
+    let Some(key) = rows.first().map(key).transpose()? else { return Ok(None) };
+    log(link, audit.map(|audit| key.described(&audit))).await?;
+    Ok(Some(key))
+}
