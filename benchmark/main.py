@@ -452,11 +452,12 @@ def main():
         prog="./bench", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures what Presently promises, against a server of its own on the loopback, and prints a table.\n"
                     "The server runs on the first processor, the load on the second. Nothing leaves the machine.",
-        epilog=f"figures:\n{names}\n\nWithout names: all but build. --quick takes some minutes; the full run with a million users about twenty,\n"
-               "4 GB of memory and 2 GB of disk below target/. The method is in docs/benchmarks.md.")
+        epilog=f"figures:\n{names}\n\nWithout names: all but build. --quick takes some minutes; the full run with a million users about\n"
+               "thirty-five, 4 GB of memory and 2 GB of disk below target/. nodes and outages start a PostgreSQL and a Valkey or\n"
+               "Redis of their own, in /var/tmp. The method is in docs/benchmarks.md.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help="only these")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, 100,000 users, a shorter timeout")
-    parser.add_argument("--users", type=int, metavar="N", help="this many users online in `steady`, instead of 100,000 and 1,000,000")
+    parser.add_argument("--users", type=int, metavar="N", help="this many users online in `steady`, instead of 100,000 and 1,000,000; in `nodes`, instead of 100,000")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too (- is the standard output, instead of the table)")
     options = parser.parse_args()
     unknown = [name for name in options.figures if name not in FIGURES]

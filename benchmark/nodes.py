@@ -214,7 +214,7 @@ def commands(table, options, cluster, ids):
 
     for node, own, path in zip(nodes, tokens, sticky):
         # Each user once, at the pace at which they will beat.
-        load.checked(load.run(node, load.BEAT, max(2, len(own) / 3_000), connections=16, tokens=path, rate=3_600))
+        load.checked(load.run(node, load.BEAT, 2 + len(own) // 3_000, connections=16, tokens=path, rate=3_600))
     if not load.until(lambda: all(node.online() >= len(ids) for node in nodes), 60):
         raise Failure(f"only {min(node.online() for node in nodes):,} of {len(ids):,} users came online")
     time.sleep(3)
