@@ -219,11 +219,14 @@ def commands(table, options, cluster, ids):
         raise Failure(f"only {min(node.online() for node in nodes):,} of {len(ids):,} users came online")
     time.sleep(3)
 
+    # Of those whose node is the first one, with the sessions that they have.
+    beside = list(zip(ids[:: len(nodes)], tokens[0]))[:10]
+
     def beats(what, paths, limit):
         transitions = reasons(nodes[0])
         before = valkey.calls()
         runs = [load.start(node, load.BEAT, seconds, connections=32, tokens=path, rate=rate / len(nodes)) for node, path in zip(nodes, paths)]
-        ages, own = asyncio.run(last_seen_elsewhere(cluster, seconds - 5))
+        ages, own = asyncio.run(last_seen_elsewhere(cluster, beside, seconds - 5))
         figures = [load.checked(load.result(run, seconds + 60)) for run in runs]
         sent, ran = sent_and_run(valkey, before)
         number = sum(figure["requests"] for figure in figures) + own
@@ -267,11 +270,10 @@ def deal(tokens, paths, number):
         out.close()
 
 
-async def last_seen_elsewhere(cluster, seconds):
+async def last_seen_elsewhere(cluster, people, seconds):
     """Ten who beat at the first node ten times a second, as the others tell of them: (ages in seconds, heartbeats)."""
     pools = [traffic.Pool(node) for node in cluster.nodes]
-    ids = [int(row[0]) for row in cluster.rows("SELECT id FROM users WHERE username IN ('u1','u2','u3','u4','u5','u6','u7','u8','u9','u10')")]
-    tokens = [population.token(user) for user in ids]
+    ids, tokens = zip(*people)
     ages, beats, asked = [], [], []
 
     async def ask(n):
