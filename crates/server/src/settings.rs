@@ -153,7 +153,7 @@ pub struct Flags {
     #[command(flatten)]
     /// The database.
     pub database: DatabaseFlags,
-    /// Valkey or Redis that several nodes share, redis://[USER:PASSWORD@]HOST:PORT or rediss://… [default: none: one node]
+    /// Valkey or Redis that several nodes share, redis://USER:PASSWORD@HOST:PORT or rediss://… [default: none: one node]
     #[arg(long, env = "PRESENTLY_VALKEY_URL", hide_env_values = true, value_name = "URL")]
     pub valkey_url: Option<String>,
     /// Name of this node among several, the same at each start [default: the machine's name and the port]
