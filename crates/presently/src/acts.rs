@@ -320,7 +320,7 @@ impl Presently {
 }
 
 impl Shared {
-    /// Renews a live session; `None` when more than that must be decided.
+    /// Renews a live session, this node's or another's; `None` when more than that must be decided.
     fn renew(
         &self,
         shard: &mut Shard,
@@ -336,7 +336,9 @@ impl Shared {
             return Err(Error::Stale);
         }
         let now = self.clock.now();
-        if !shard.engine.renew(now, user, session, activity) {
+        if !shard.engine.renew(now, user, session, activity)
+            && !self.hear_elsewhere(shard, now, user, session, activity)
+        {
             return Ok(None);
         }
         shard.evidence += 1;

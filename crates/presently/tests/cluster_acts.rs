@@ -58,6 +58,40 @@ async fn renewals_propose_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn heartbeats_that_come_to_any_node_go_into_the_log_packed() {
+    let mut cluster = Cluster::of(3).await;
+    for user in 0..100 {
+        cluster.nodes[user % 3].beat(&format!("user-{user}"), "phone").await;
+    }
+    cluster.pass(secs(2)).await;
+    assert_eq!(cluster.news().len(), 100);
+    let before = cluster.nodes[0].presently.position().seq;
+    for round in 1..=10 {
+        for second in 0..20 {
+            cluster.pass(secs(1)).await;
+            for user in (0..100).skip(second * 5).take(5) {
+                cluster.nodes[(user + round) % 3].beat(&format!("user-{user}"), "phone").await;
+            }
+        }
+    }
+    // Each second a tick, and an entry of each node that heard somebody.
+    let entries = cluster.entries_after(before).await;
+    assert!(entries <= 200 * 4, "{entries} entries for a thousand heartbeats");
+    let last = now(&cluster.clock);
+    cluster.nodes[2].beat("user-0", "phone").await;
+    assert_eq!(cluster.nodes[2].presence("user-0").await.last_seen, Some(last), "at once where it was heard");
+    cluster.pass(secs(2)).await;
+    assert_eq!(cluster.presence("user-0").await.last_seen, Some(last), "and soon elsewhere");
+    assert_eq!(cluster.news(), [""; 0], "nobody was seen to leave");
+
+    cluster.kill(2).await;
+    cluster.pass(secs(119)).await;
+    assert_eq!(cluster.status("user-0").await, Status::Online, "its last evidence was taken over");
+    cluster.pass(secs(15)).await;
+    assert_eq!(cluster.status("user-0").await, Status::Offline);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_lives_elsewhere_ends_where_it_is_told_to() {
     let mut cluster = Cluster::of(2).await;
     cluster.nodes[0].beat("alice", "phone").await;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Act, Entry, Node};
+use super::{Act, Entry, HeardSession, Node};
 
 /// How many lost nodes are remembered: a late repetition of a node's first entry must not bring it back.
 const LOST_MAX: usize = 256;
@@ -21,6 +21,8 @@ pub struct Members {
 pub enum Verdict<'a> {
     /// The engine that holds this user is to [follow](crate::Engine::follow) it.
     User(&'a str),
+    /// The engines that hold their users are to [follow](crate::Engine::follow_heard) each of these.
+    Heard(&'a [HeardSession]),
     /// This node is a member from now on.
     Joined(Node),
     /// Every engine is to [lose](crate::Engine::lose) this node. If it is this node itself: leave all as it is, and join again.
@@ -65,6 +67,7 @@ impl Members {
         }
         match &entry.act {
             &Act::Lost { node, heir } => self.lose(node, heir),
+            Act::Heard { sessions } => Verdict::Heard(sessions),
             act => act.user().map_or(Verdict::Nothing, Verdict::User),
         }
     }

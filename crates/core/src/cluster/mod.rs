@@ -198,12 +198,40 @@ pub enum Act {
         /// Who owns its sessions.
         heir: Node,
     },
+    /// The proposer heard these sessions of other nodes, which says nothing new of anybody: those that it heard just now are its own from now on. One that
+    /// ended meanwhile stays ended.
+    Heard {
+        /// Which ones.
+        sessions: Vec<HeardSession>,
+    },
     /// Nothing: who follows has come this far.
     Tick,
 }
 
+/// A session that was heard by another node than its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardSession {
+    /// Whose session.
+    pub user: UserId,
+    /// Which one.
+    pub session: SessionId,
+    /// When, by the clock of the node that heard it.
+    pub at: Timestamp,
+}
+
+impl HeardSession {
+    /// An entry that is proposed this long after a session was heard moves it no more.
+    const FRESH_FOR: Duration = Duration::from_secs(2);
+
+    /// Whether it was heard just before this moment, that of its entry.
+    #[must_use]
+    pub fn is_fresh(&self, wall: Timestamp) -> bool {
+        wall <= self.at + Self::FRESH_FOR
+    }
+}
+
 impl Act {
-    /// The user it is about; `None` when it is about nodes.
+    /// The user it is about; `None` when it is about nodes, or about many users.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         match self {
@@ -219,7 +247,7 @@ impl Act {
             | Self::Forget { user }
             | Self::Expire { user, .. }
             | Self::EndTimer { user, .. } => Some(user),
-            Self::Joined | Self::Lost { .. } | Self::Tick => None,
+            Self::Joined | Self::Lost { .. } | Self::Heard { .. } | Self::Tick => None,
         }
     }
 

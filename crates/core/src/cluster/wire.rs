@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use super::ancestry::Stretch;
 use super::{
-    Act, Ancestry, Ended, Entry, HeldState, Left, Members, Node, OverrideState, Past, SessionState, UserState,
+    Act, Ancestry, Ended, Entry, HeardSession, HeldState, Left, Members, Node, OverrideState, Past, SessionState,
+    UserState,
 };
 use crate::{Activity, EndReason, Source, Status, Timestamp, UserId};
 
@@ -296,6 +297,15 @@ fn put_act(act: &Act, out: &mut Vec<u8>) {
             put_u64(heir.0, out);
         }
         Act::Tick => out.push(14),
+        Act::Heard { sessions } => {
+            out.push(15);
+            put_u64(sessions.len() as u64, out);
+            for HeardSession { user, session, at } in sessions {
+                put_name(user, out);
+                put_name(session, out);
+                put_u64(at.0.cast_unsigned(), out);
+            }
+        }
     }
 }
 
@@ -414,6 +424,13 @@ impl<'a> Rest<'a> {
             12 => return Ok(Act::Joined),
             13 => return Ok(Act::Lost { node: Node(self.u64()?), heir: Node(self.u64()?) }),
             14 => return Ok(Act::Tick),
+            15 => {
+                let mut sessions = Vec::new();
+                for _ in 0..self.u64()?.min(self.0.len() as u64) {
+                    sessions.push(HeardSession { user: self.name()?, session: self.name()?, at: self.wall()? });
+                }
+                return Ok(Act::Heard { sessions });
+            }
             _ => {
                 let user = self.name()?;
                 match kind {

@@ -67,7 +67,7 @@ impl Engine {
                     self.finish_late(now, user, reason, *lateness, false, out);
                 }
             }
-            Act::Joined | Act::Lost { .. } | Act::Tick => {}
+            Act::Joined | Act::Lost { .. } | Act::Heard { .. } | Act::Tick => {}
         }
         Ok(effects)
     }

@@ -6,12 +6,13 @@
 use alloc::vec::Vec;
 
 use core::hash::BuildHasher;
+use core::time::Duration;
 use hashbrown::HashTable;
 
 use super::slab::Slot;
 use super::{Engine, fits};
-use crate::cluster::{Act, Node};
-use crate::{Input, Now, Rejected, SessionNumber, Timestamp};
+use crate::cluster::{Act, HeardSession, Node};
+use crate::{Activity, Input, Now, Rejected, SessionNumber, Timestamp};
 
 /// The first number for sessions that a node opens on its own. Places in a log stay below it.
 pub(super) const LOCAL: u64 = 1 << 62;
@@ -160,6 +161,56 @@ impl Engine {
         session.deadline = deadline;
         let user = session.user;
         self.saw(user, at);
+    }
+
+    /// Evidence of another node's session that says nothing new and is not urgent, as far as this node knows: the session is live, its
+    /// activity stays, nothing waits for evidence, and more than half a timeout is left before it. Then it is counted here and
+    /// returns true: an [`Act::Heard`] that follows soon is enough. False, having changed nothing: [`propose`](Self::propose) it.
+    ///
+    /// A socket that dropped is known to the owner alone: evidence of its session that comes to another node in the last moment of
+    /// its grace may come too late this way.
+    pub fn renew_elsewhere(&mut self, now: Now, user: &str, session: &str, activity: Option<Activity>) -> bool {
+        let Some(owner) = self.find(user) else { return false };
+        if self.users[owner].barred() || self.users[owner].held().is_some() {
+            return false;
+        }
+        let Some(slot) = self.find_session(owner, session) else { return false };
+        if !self.sessions[slot].marks.is_remote() || Some(self.owner_of(slot)) == self.me {
+            return false;
+        }
+        let timeout = self.policy.inactivity_timeout();
+        let session = &mut self.sessions[slot];
+        if activity.is_some_and(|activity| activity != session.activity) || session.deadline - now.tick <= timeout / 2 {
+            return false;
+        }
+        session.last_evidence = session.last_evidence.max(now.wall);
+        session.deadline = now.tick + timeout;
+        self.saw(owner, now.wall);
+        true
+    }
+
+    /// Does what an [`Act::Heard`] says of one session. `now` has the entry's wall time; `node` proposed it.
+    ///
+    /// A word that is old already (its node stood still) moves nothing: the owner may have heard more since, and is told when its
+    /// session was heard elsewhere.
+    pub fn follow_heard(&mut self, now: Now, node: Node, heard: &HeardSession) {
+        let HeardSession { user, session, at } = heard;
+        let Some(owner) = self.find(user) else { return };
+        let Some(slot) = self.find_session(owner, session) else { return };
+        let timeout = self.policy.inactivity_timeout();
+        if !heard.is_fresh(now.wall) {
+            let ago = Duration::from_micros(now.wall.0.abs_diff(at.0));
+            let session = &mut self.sessions[slot];
+            session.deadline = session.deadline.max(now.tick + timeout.saturating_sub(ago));
+        } else if self.me == Some(node) {
+            self.own(now, slot);
+            self.hear(Now { wall: *at, ..now }, owner, slot);
+        } else {
+            self.give(now, slot, node);
+        }
+        let session = &mut self.sessions[slot];
+        session.last_evidence = session.last_evidence.max(*at);
+        self.saw(owner, *at);
     }
 
     /// The node is gone, and its sessions are the heir's. When that is this node, [`adopt`](Self::adopt) is due.

@@ -15,3 +15,4 @@ mod several;
 mod simulation;
 mod store;
 mod sweeps;
+mod wandering;

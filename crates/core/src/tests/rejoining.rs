@@ -9,24 +9,31 @@ use std::vec::Vec;
 use crate::cluster::{Act, Ancestry, Ended, Entry, Left, Members, Node, Past, UserState, Verdict};
 use crate::{Activity, Effect, EndReason, Engine, Input, Limits, Now, Policy, Status, Tick, Timestamp};
 
-const A: Node = Node(1);
-const B: Node = Node(2);
+pub(super) const A: Node = Node(1);
+pub(super) const B: Node = Node(2);
 /// The name under which A comes back.
 const A2: Node = Node(3);
 
 /// One who follows, with everything that it takes.
-struct Follower {
-    engine: Engine,
+pub(super) struct Follower {
+    pub(super) engine: Engine,
     members: Members,
 }
 
 /// Entries go to whoever is there; what they tell is the same.
-struct Log {
-    seq: u64,
+pub(super) struct Log {
+    pub(super) seq: u64,
 }
 
 impl Log {
-    fn put(&mut self, second: u64, node: Node, count: u64, act: Act, to: &mut [&mut Follower]) -> Vec<String> {
+    pub(super) fn put(
+        &mut self,
+        second: u64,
+        node: Node,
+        count: u64,
+        act: Act,
+        to: &mut [&mut Follower],
+    ) -> Vec<String> {
         self.seq += 1;
         let mut bytes = Vec::new();
         Entry { seq: 0, node, count, wall: at(second).wall, act }.encode(&mut bytes);
@@ -38,7 +45,7 @@ impl Log {
 }
 
 impl Follower {
-    fn new(me: Node, members: &[Node]) -> Self {
+    pub(super) fn new(me: Node, members: &[Node]) -> Self {
         Self { engine: engine(me), members: members.iter().copied().collect() }
     }
 
@@ -48,6 +55,11 @@ impl Follower {
             Verdict::Lost { node, heir } => {
                 self.engine.lose(node, heir.unwrap());
                 while self.engine.adopt(at(second), 1) {}
+                Vec::new()
+            }
+            Verdict::Heard(sessions) => {
+                let now = Now { wall: entry.wall, ..at(second) };
+                sessions.iter().for_each(|heard| self.engine.follow_heard(now, entry.node, heard));
                 Vec::new()
             }
             Verdict::Joined(_) | Verdict::Nothing => Vec::new(),
@@ -98,11 +110,11 @@ fn told(effects: &[Effect]) -> Vec<String> {
     announced.collect()
 }
 
-fn heard(session: &str) -> Act {
+pub(super) fn heard(session: &str) -> Act {
     Act::Evidence { user: "alice".into(), session: session.into(), activity: None }
 }
 
-fn ended(session: &str) -> Act {
+pub(super) fn ended(session: &str) -> Act {
     Act::EndSession { user: "alice".into(), session: session.into(), reason: EndReason::Logout }
 }
 

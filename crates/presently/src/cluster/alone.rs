@@ -78,6 +78,9 @@ impl Shared {
     /// Decides what nobody else will.
     pub(super) fn settle_all_alone(&self, cluster: &Cluster, proposals: Vec<Proposal>) {
         for proposal in proposals {
+            if let Wish::Act(Act::Heard { sessions }) = &proposal.wish {
+                self.own_alone(sessions);
+            }
             let Some(user) = proposal.wish.user().map(str::to_owned) else { continue };
             self.shards.with(&user, |shard| self.settle_alone(cluster, shard, proposal));
         }

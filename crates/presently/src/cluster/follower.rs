@@ -74,6 +74,14 @@ fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
     };
     match verdict {
         Verdict::User(user) => follow_user(term, user, &entry, veil, proposal),
+        Verdict::Heard(sessions) => {
+            for heard in sessions {
+                term.shared.shards.with(&heard.user, |shard| {
+                    let now = Now { tick: term.shared.clock.now().tick, wall: entry.wall };
+                    shard.engine.follow_heard(now, entry.node, heard);
+                });
+            }
+        }
         Verdict::Joined(node) if node != term.node => {
             term.cluster.stand(Some(&term.followed.lock().roll));
             term.copies.ask(node);

@@ -271,6 +271,13 @@ impl<'a> Joining<'a> {
                     crate::veil::deeds(veils, &VeilCount::default(), effects);
                 }
             }
+            Verdict::Heard(sessions) => {
+                let now = Now { tick: self.term.shared.clock.now().tick, wall: entry.wall };
+                for heard in sessions {
+                    let place = self.term.shared.shards.place(&heard.user);
+                    self.engines[place].follow_heard(now, entry.node, heard);
+                }
+            }
             Verdict::Lost { node, heir } => {
                 let heir = heir.unwrap_or(self.term.node);
                 self.engines.iter_mut().for_each(|engine| engine.lose(node, heir));

@@ -8,6 +8,7 @@
 //! - `joiner`, `copy`: beginning with another node's state, and giving it to others
 //! - `founder`: beginning with one's own
 //! - `alone`: deciding while the bus is out of reach
+//! - `heard`: heartbeats that come to another node than their session's, packed
 //! - `whispers`: what others heard of their sessions, each second
 
 mod alone;
@@ -16,6 +17,7 @@ mod copy;
 mod follower;
 mod founder;
 mod frame;
+mod heard;
 mod joiner;
 mod keeper;
 mod proposals;
@@ -66,6 +68,8 @@ pub(crate) struct Cluster {
     unanswered: Mutex<Option<Node>>,
     /// What was so when it was a member last.
     before: Mutex<Before>,
+    /// What was heard of other nodes' sessions and is not in the log yet.
+    pub(crate) gathered: heard::Gathered,
     /// It leaves for good.
     leaving: AtomicBool,
     /// What was decided alone and is to be told to the others; the oldest go first.
@@ -105,6 +109,7 @@ impl Cluster {
             others: AtomicUsize::new(0),
             unanswered: Mutex::new(None),
             before: Mutex::new(Before { since: now, ..Before::default() }),
+            gathered: heard::Gathered::default(),
             leaving: AtomicBool::new(false),
             alone: Mutex::default(),
             cut_off: Mutex::new(None),
@@ -162,6 +167,7 @@ impl Cluster {
             return;
         }
         let began = shared.clock.now().tick;
+        heard::hand_in(shared, self);
         while self.proposals.len() > 0 && self.is_member() && shared.clock.now().tick - began < LEAVE_WITHIN {
             shared.clock.sleep(LEAVE_LOOK).await;
         }
@@ -174,6 +180,7 @@ impl Cluster {
     /// Returns when this node has followed whatever was in the log when this was called, and whatever it had proposed itself; at once
     /// when it decides alone.
     pub(crate) async fn caught_up(&self, shared: &Shared) -> Result<(), Error> {
+        heard::hand_in(shared, self);
         loop {
             shared.closed()?;
             let (told, reached) = oneshot::channel();
@@ -182,7 +189,7 @@ impl Cluster {
             let proposal = Proposal { wish: Wish::Act(Act::Tick), wall: now.wall, at: now.tick, given: None, finish };
             match self.proposals.push(proposal) {
                 Ok(()) => {}
-                Err(Refusal::Full) => return Err(Error::Full),
+                Err(Refusal::Full(_)) => return Err(Error::Full),
                 Err(Refusal::Alone(_)) => return Ok(()),
             }
             // When it came to nothing the membership is over, and another one, or none, begins.
@@ -254,7 +261,7 @@ impl Shared {
         let proposal = Proposal { wish, wall: now.wall, at: now.tick, given: None, finish: Some(finish) };
         match cluster.proposals.push(proposal) {
             Ok(()) => Ok(Decision::Pending(made)),
-            Err(Refusal::Full) => Err(Error::Full),
+            Err(Refusal::Full(_)) => Err(Error::Full),
             Err(Refusal::Alone(proposal)) => {
                 self.settle_alone(cluster, shard, *proposal);
                 made.try_recv().unwrap_or(Err(Error::Closed)).map(Decision::Made)

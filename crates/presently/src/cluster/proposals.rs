@@ -102,7 +102,7 @@ impl Proposals {
             return Err(Refusal::Alone(Box::new(proposal)));
         }
         if inner.waiting.len() + inner.given.len() >= Self::MAX {
-            return Err(Refusal::Full);
+            return Err(Refusal::Full(Box::new(proposal)));
         }
         inner.waiting.push_back(proposal);
         self.count(&inner);
@@ -242,5 +242,5 @@ pub(crate) enum Refusal {
     /// This node is cut off, and decides it itself.
     Alone(Box<Proposal>),
     /// There are too many.
-    Full,
+    Full(Box<Proposal>),
 }

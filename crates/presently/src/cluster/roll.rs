@@ -40,7 +40,7 @@ impl Roll {
                     self.complete.push(entry.node);
                 }
             }
-            Verdict::User(_) | Verdict::Nothing => {}
+            Verdict::User(_) | Verdict::Heard(_) | Verdict::Nothing => {}
         }
         verdict
     }

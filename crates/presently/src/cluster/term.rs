@@ -11,7 +11,7 @@ use presently_core::cluster::{DecodeError, Node};
 
 use super::copy::Copies;
 use super::roll::Roll;
-use super::{Cluster, appender, copy, follower, frame, joiner, keeper, whispers};
+use super::{Cluster, appender, copy, follower, frame, heard, joiner, keeper, whispers};
 use crate::bus::{self, BusError};
 use crate::shared::Shared;
 use crate::watch::{Epoch, Turn};
@@ -169,12 +169,14 @@ impl Term<'_> {
     }
 
     async fn run(&self) -> End {
-        // 1. Follow the log, 2. add to it, 3. stay a member, 4. hear what is whispered, 5. hand over copies.
+        // 1. Follow the log, 2. add to it, 3. stay a member, 4. hear what is whispered, 5. tell what was heard of others'
+        // sessions, 6. hand over copies.
         tokio::select! {
             end = follower::follow(self) => end,
             end = appender::append(self) => end,
             end = keeper::keep(self) => end,
             end = whispers::hear(self) => end,
+            end = heard::gather(self) => end,
             end = copy::hand_over(self) => end,
         }
     }
@@ -195,5 +197,6 @@ fn go_alone(shared: &Shared, cluster: &Cluster, alone: &mut bool, why: BusError)
     shared.queue.turn(Turn { epoch, log: None }, shared.clock.now().tick);
     let waiting = cluster.proposals.close();
     shared.settle_all_alone(cluster, waiting);
+    shared.own_alone(&cluster.gathered.take());
     cluster.settled.send_replace(true);
 }

@@ -8,7 +8,7 @@ use super::log::{Frame, Logged};
 use super::model::Outcome;
 use super::server::SECOND;
 use super::world::{LAG, TIMEOUT, World};
-use crate::cluster::{Act, Entry, Node, UserState};
+use crate::cluster::{Act, Entry, HeardSession, Node, UserState};
 use crate::{Engine, Now, Status};
 
 const GRACE: u64 = 10 * SECOND;
@@ -65,6 +65,13 @@ impl Truth {
                 continue;
             }
             *count = entry.count;
+            if let Act::Heard { sessions } = &entry.act {
+                for HeardSession { user, session, at } in sessions {
+                    let ago = entry.wall.0.saturating_sub(at.0).cast_unsigned();
+                    let heard = Heard { seq: logged.seq, at: logged.at, lasts: TIMEOUT.saturating_sub(ago) };
+                    self.logged.entry((user.to_string(), session.to_string())).or_default().push(heard);
+                }
+            }
             if let Act::Evidence { user, session, .. } | Act::Claim { user, session, .. } = &entry.act {
                 let name = (user.to_string(), session.to_string());
                 let lasts =

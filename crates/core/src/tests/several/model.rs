@@ -89,6 +89,17 @@ impl Model {
         if let Act::Lost { node, heir } = entry.act {
             self.lose(node, heir);
         }
+        if let Act::Heard { sessions } = &entry.act {
+            for heard in sessions {
+                let user = self.users.get_mut(heard.user.as_str());
+                let mut sessions = user.into_iter().flat_map(|user| &mut user.sessions);
+                if let Some(session) =
+                    sessions.find(|session| session.name == heard.session && heard.is_fresh(entry.wall))
+                {
+                    session.owner = entry.node;
+                }
+            }
+        }
         let Some(name) = entry.act.user().map(ToString::to_string) else { return outcome };
         if let Act::Claim { session, after, .. } = &entry.act
             && self.ended.iter().any(|ended| ended.seq > *after && ended.session == name_of(&name, session))

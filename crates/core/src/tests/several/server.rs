@@ -14,7 +14,7 @@ pub(super) use messages::{Message, Reply};
 
 use super::log::{Frame, Log, Logged, Refused};
 use super::model::{Lineage, Model, SESSIONS_MAX, Witness};
-use crate::cluster::{Act, Ancestry, Entry, Node, Verdict};
+use crate::cluster::{Act, Ancestry, Entry, HeardSession, Node, Verdict};
 use crate::{Effect, Engine, Input, Limits, Now, Policy, Rejected, Status, Tick, Timestamp};
 
 pub(super) const SECOND: u64 = 1_000_000;
@@ -109,6 +109,9 @@ pub(super) struct Server {
     pub(super) open: bool,
     /// It never was a member.
     pub(super) fresh: bool,
+    /// What was heard of sessions of other nodes and is not proposed yet, and when that was done last.
+    gathered: Vec<HeardSession>,
+    handed_in: u64,
     waiting: VecDeque<Wish>,
     given: VecDeque<(u64, Wish)>,
     count: u64,
@@ -167,6 +170,8 @@ impl Server {
             lost_at: 0,
             open: true,
             fresh: true,
+            gathered: Vec::new(),
+            handed_in: 0,
             waiting: VecDeque::new(),
             given: VecDeque::new(),
             count: 0,
@@ -196,6 +201,10 @@ impl Server {
         if self.engine.renew(now, user, session, activity) {
             return true;
         }
+        if self.member().is_some() && self.engine.renew_elsewhere(now, user, session, activity) {
+            self.gathered.push(HeardSession { user: user.into(), session: session.into(), at: now.wall });
+            return false;
+        }
         self.ask(time, &Input::Evidence { user, session, activity });
         false
     }
@@ -217,6 +226,9 @@ impl Server {
 
     fn decide_alone(&mut self, time: u64, wish: Wish) {
         let act = &wish.act;
+        if let Act::Heard { sessions } = act {
+            self.own_alone(time, sessions);
+        }
         let Some(input) = input_of(act) else { return };
         let Ok(effects) = self.engine.apply(self.now(time), input) else { return };
         self.tell(&effects);
@@ -295,6 +307,13 @@ impl Server {
         for wish in std::mem::take(&mut self.waiting) {
             self.decide_alone(time, wish);
         }
+        let gathered = std::mem::take(&mut self.gathered);
+        self.own_alone(time, &gathered);
+    }
+
+    fn own_alone(&mut self, time: u64, sessions: &[HeardSession]) {
+        let (now, me) = (self.now(time), self.engine.me().unwrap_or(Node(0)));
+        sessions.iter().for_each(|heard| self.engine.follow_heard(now, me, heard));
     }
 
     /// One step of a membership, or of becoming a member.
@@ -399,6 +418,10 @@ impl Server {
                 }
                 self.tell(&effects);
             }
+            Verdict::Heard(sessions) => {
+                let now = Now { wall: entry.wall, ..now };
+                sessions.iter().for_each(|heard| self.engine.follow_heard(now, entry.node, heard));
+            }
             Verdict::Joined(node) if node != term.node => term.asked.push(node),
             Verdict::Nothing if matches!(entry.act, Act::Joined) && entry.node != term.node => {
                 term.asked.push(entry.node);
@@ -416,6 +439,11 @@ impl Server {
         let Some(term) = &mut self.term else { return };
         let leads = term.roll.eldest(Node(0)) == Some(term.node);
         self.engine.adopt(now, 3);
+        if self.tick - self.handed_in >= SECOND / 2 && !self.gathered.is_empty() {
+            self.handed_in = self.tick;
+            let sessions = std::mem::take(&mut self.gathered);
+            self.waiting.push_back(Wish::new(Act::Heard { sessions }, now.wall, time));
+        }
         for act in self.engine.due(now, leads, 100) {
             self.waiting.push_back(Wish::new(act, now.wall, time));
         }

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use super::{Around, Copied, End, Reply, Roll, Server, Stage, Term, Wish, bytes, draw, engine, same, settle};
 use super::{Frame, Lineage, Logged, Message, Model};
 use crate::cluster::{Act, Entry, Node, UserState, Verdict};
-use crate::{Effect, Reason, Tick};
+use crate::{Effect, Now, Reason, Tick};
 
 impl Server {
     pub(super) fn join(&mut self, around: &mut Around<'_>) {
@@ -152,6 +152,10 @@ impl Server {
                 let effects = copy.follow(now, &entry).unwrap_or_default();
                 // It was held back, and the log has lost it since.
                 same(&effects, around.lineages[term.lineage].told(logged.seq).ok_or(End::Trimmed)?);
+            }
+            Verdict::Heard(sessions) => {
+                let now = Now { wall: entry.wall, ..now };
+                sessions.iter().for_each(|heard| copy.follow_heard(now, entry.node, heard));
             }
             Verdict::Lost { node, .. } if node == term.node => return Err(End::Lost),
             Verdict::Lost { node, heir } => copy.lose(node, heir.unwrap_or(term.node)),
