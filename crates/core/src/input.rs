@@ -166,6 +166,8 @@ pub enum Rejected {
     BadName,
     /// The engine holds [`Limits::users_max`](crate::Limits::users_max) users.
     TooManyUsers,
+    /// The session ended on somebody's word, which whoever heard it did not know yet. Only [`Engine::follow`](crate::Engine::follow) says so.
+    Ended,
 }
 
 impl fmt::Display for Rejected {
@@ -174,6 +176,7 @@ impl fmt::Display for Rejected {
             Self::Barred => "the user may not be present; nothing has changed",
             Self::BadName => "a name is empty or too long; nothing has changed",
             Self::TooManyUsers => "the engine is full; nothing has changed",
+            Self::Ended => "the session ended before this was heard of; nothing has changed",
         })
     }
 }

@@ -32,6 +32,27 @@ pub struct Beat {
     pub last_seen: Timestamp,
 }
 
+/// Evidence that is taken, or on its way to be.
+#[derive(Debug)]
+#[must_use = "it may come to nothing yet"]
+pub struct Hearing(Decision<Beat>);
+
+impl Hearing {
+    /// Whether nothing needs to be waited for. The steady state.
+    #[must_use]
+    pub const fn is_decided(&self) -> bool {
+        matches!(self.0, Decision::Made(_))
+    }
+
+    /// Ends when it is decided.
+    ///
+    /// # Errors
+    /// As [`Presently::heard`].
+    pub async fn decided(self) -> Result<Beat, Error> {
+        self.0.made().await
+    }
+}
+
 /// What is known after a decision, and who says when it is kept.
 pub(crate) type Decided = (Known, oneshot::Receiver<Kept>);
 
@@ -39,7 +60,8 @@ impl Presently {
     /// Evidence of life, unless `still` says no: then [`Error::Stale`]. `still` is called while the user's shard is held, so
     /// nothing can come between it and the decision; it must be quick, and must not call this handle.
     /// Returns the status and `last_seen` (= now) after it; in a cluster, when more than a renewal is needed, what the status
-    /// will be in a moment ([`heard`](Self::heard) waits for it). The steady state allocates nothing and waits for nobody.
+    /// will be in a moment ([`heard`](Self::heard) waits for it, and says when it came to nothing). The steady state allocates nothing and
+    /// waits for nobody.
     ///
     /// # Errors
     /// [`Error::Stale`], [`Error::Barred`], [`Error::BadName`], [`Error::Full`] or [`Error::Closed`]: nothing has changed.
@@ -70,7 +92,7 @@ impl Presently {
     /// [`evidence`](Self::evidence), and whoever asks after it reads what it changed.
     ///
     /// # Errors
-    /// As [`evidence`](Self::evidence).
+    /// As [`evidence`](Self::evidence), and [`Error::Ended`].
     pub async fn heard(
         &self,
         user: &str,
@@ -78,19 +100,32 @@ impl Presently {
         activity: Option<Activity>,
         still: impl FnOnce() -> bool + Send,
     ) -> Result<Beat, Error> {
+        self.hear(user, session, activity, still)?.decided().await
+    }
+
+    /// [`heard`](Self::heard) for whoever has more to say meanwhile: it is on its way when this returns.
+    ///
+    /// # Errors
+    /// As [`evidence`](Self::evidence).
+    pub fn hear(
+        &self,
+        user: &str,
+        session: &str,
+        activity: Option<Activity>,
+        still: impl FnOnce() -> bool,
+    ) -> Result<Hearing, Error> {
         let shared = self.shared();
-        let decision =
-            shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
-                Some(beat) => Ok(Decision::Made(beat)),
-                None => shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into())),
-            })?;
-        decision.made().await
+        let decision = shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
+            Some(beat) => Ok(Decision::Made(beat)),
+            None => shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into())),
+        });
+        decision.map(Hearing)
     }
 
     /// The same, and waits until what it caused is kept. For logins.
     ///
     /// # Errors
-    /// As [`evidence`](Self::evidence), and [`Error::Store`].
+    /// As [`heard`](Self::heard), and [`Error::Store`].
     pub async fn evidence_kept(
         &self,
         user: &str,
@@ -180,8 +215,26 @@ impl Presently {
     /// # Errors
     /// As [`set`](Self::set).
     pub async fn update_last_seen(&self, user: &str) -> Result<Presence, Error> {
+        for _ in 0..ROUNDS_MAX {
+            let decided = match self.see_in_session(user) {
+                Some(decided) => decided?.made().await,
+                None => break,
+            };
+            match decided {
+                // The session ended meanwhile: another one may be left.
+                Err(Error::Ended) => {}
+                decided => return self.conclude(user, decided?).await,
+            }
+        }
+        // No session has the name of nothing: to the engine this is a goodbye that ends nothing and is seen now.
+        let (session, reason) = ("-", EndReason::Disconnected);
+        self.depart(user, Input::EndSession { user, session, reason }).await
+    }
+
+    /// The user was seen now in their youngest session; `None` when there is none.
+    fn see_in_session(&self, user: &str) -> Option<Result<Decision<Decided>, Error>> {
         let (shared, name) = (self.shared(), UserId::from(user));
-        let seen = shared.shards.with(user, |shard| {
+        shared.shards.with(user, |shard| {
             let explained = shard.engine.explain(shared.clock.now(), user)?;
             if explained.barred {
                 return Some(Err(Error::Barred));
@@ -195,15 +248,7 @@ impl Presently {
                 shared.conclude(shard, &name, outcome)
             };
             Some(shared.decide_then(shard, input, finish))
-        });
-        match seen {
-            Some(decided) => self.conclude(user, decided?.made().await?).await,
-            // No session has the name of nothing: to the engine this is a goodbye that ends nothing and is seen now.
-            None => {
-                let (session, reason) = ("-", EndReason::Disconnected);
-                self.depart(user, Input::EndSession { user, session, reason }).await
-            }
-        }
+        })
     }
 
     /// Shows `status` on top of what the sessions say, for `ends_after` or until it is cleared.

@@ -43,6 +43,10 @@ pub enum Error {
     /// The caller's condition no longer held at the moment of decision.
     #[error("the condition of the caller no longer held")]
     Stale,
+    /// The session ended on somebody's word at another node, which this one did not know yet when it was heard. Whoever still may
+    /// send it can do so again.
+    #[error("the session ended before this was decided")]
+    Ended,
     /// A limit is reached: try again later.
     #[error("a limit is reached; try again later")]
     Full,
@@ -59,6 +63,7 @@ impl From<Rejected> for Error {
         match rejected {
             Rejected::Barred => Self::Barred,
             Rejected::BadName => Self::BadName,
+            Rejected::Ended => Self::Ended,
             _ => Self::Full,
         }
     }

@@ -77,7 +77,7 @@ mod upkeep;
 mod veil;
 mod watch;
 
-pub use acts::Beat;
+pub use acts::{Beat, Hearing};
 pub use config::{Config, Error, Stats};
 pub use handle::Presently;
 pub use layer::{PresenceLayer, PresenceService};

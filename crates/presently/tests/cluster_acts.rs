@@ -3,7 +3,7 @@
 
 mod several;
 
-use presently::{EndReason, Error, Source, Status, Viewer};
+use presently::{Activity, EndReason, Error, Source, Status, Viewer};
 use several::{Cluster, now, secs, seen};
 
 #[tokio::test(start_paused = true)]
@@ -102,6 +102,40 @@ async fn a_session_that_lives_elsewhere_ends_where_it_is_told_to() {
     assert_eq!(gone.status, Status::Offline);
     cluster.pass(secs(1)).await;
     assert_eq!(cluster.presence("alice").await.status, Status::Offline);
+    assert_eq!(cluster.news(), ["alice offline->online evidence", "alice online->offline logout"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_overlaps_a_logout_at_another_node_does_not_undo_it() {
+    let mut cluster = Cluster::of(3).await;
+    let mut watcher = cluster.nodes[2].watch(&["alice"]).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    cluster.pass(secs(1)).await;
+    let logout = cluster.nodes[0].presently.end_session("alice", "phone", EndReason::Logout);
+    // The logout comes into the log before this node's evidence, and is followed here after it was heard. (What says nothing new
+    // is answered at once and goes packed, which opens nothing.)
+    let idle = Some(Activity::Idle);
+    let (gone, heard) = tokio::join!(logout, cluster.nodes[1].presently.heard("alice", "phone", idle, || true));
+    assert_eq!((gone.unwrap().status, heard), (Status::Offline, Err(Error::Ended)));
+    cluster.pass(secs(1)).await;
+    assert_eq!(cluster.presence("alice").await.status, Status::Offline);
+    assert_eq!(cluster.news(), ["alice offline->online evidence", "alice online->offline logout"]);
+    assert_eq!(seen(&mut watcher), ["alice online", "alice offline"]);
+    // Whoever may still be present is heard again, now that this node knows.
+    cluster.nodes[1].beat("alice", "phone").await;
+    cluster.pass(secs(1)).await;
+    assert_eq!(cluster.presence("alice").await.status, Status::Online);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_seen_while_their_session_ends_elsewhere_was_seen_in_none() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.nodes[0].beat("alice", "phone").await;
+    cluster.pass(secs(1)).await;
+    let logout = cluster.nodes[0].presently.end_user("alice", EndReason::Logout);
+    let (gone, seen) = tokio::join!(logout, cluster.nodes[1].presently.update_last_seen("alice"));
+    assert_eq!((gone.unwrap().status, seen.unwrap().status), (Status::Offline, Status::Offline));
+    cluster.pass(secs(1)).await;
     assert_eq!(cluster.news(), ["alice offline->online evidence", "alice online->offline logout"]);
 }
 

@@ -166,6 +166,11 @@ pub(crate) async fn heard(
         let still = || app.accounts().still_admits(as_of);
         match app.presently().heard(&caller.user, session, activity, still).await {
             Err(presently::Error::Stale) => as_of = active_caller(app, headers).await?.as_of,
+            Err(presently::Error::Ended) => {
+                // Another node ended the session, and with it maybe the token, of which this one has not heard yet.
+                app.accounts().doubt(caller.account);
+                as_of = active_caller(app, headers).await?.as_of;
+            }
             done => return Ok(done?),
         }
     }

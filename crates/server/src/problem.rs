@@ -359,7 +359,7 @@ impl From<presently::Error> for Problem {
         match error {
             E::Barred => Self::account_not_active(),
             E::BadName => Self::field("session", "Must be 1 to 64 printable characters."),
-            E::Stale => Self::token_not_valid(),
+            E::Stale | E::Ended => Self::token_not_valid(),
             E::Full => Self::unavailable("overloaded", "Too much is waiting to be kept. Try again.", "pending is full"),
             E::Closed => Self::unavailable("shutting_down", "The server is shutting down.", "shutting down"),
             E::Store(error) => Self::unavailable(

@@ -84,11 +84,14 @@ pub struct Entry {
 #[non_exhaustive]
 pub enum Act {
     /// The proposer heard the user, and owns the session from now on. One that it opens gets the entry's place as its number.
+    /// Opens no session that ended on somebody's word meanwhile, which the proposer did not know.
     Evidence {
         /// Whose evidence.
         user: UserId,
         /// Which session was heard.
         session: SessionId,
+        /// The last place that the proposer had followed when it was heard.
+        after: u64,
         /// What its client saw, when it said so.
         activity: Option<Activity>,
     },

@@ -239,9 +239,10 @@ fn put_act(act: &Act, out: &mut Vec<u8>) {
         put_name(user, out);
     };
     match act {
-        Act::Evidence { user, session, activity } => {
+        Act::Evidence { user, session, after, activity } => {
             named(0, user);
             put_name(session, out);
+            put_u64(*after, out);
             out.push(activity.map_or(2, activity_byte));
         }
         Act::Claim { user, session, after, activity, last_evidence, remaining } => {
@@ -435,14 +436,14 @@ impl<'a> Rest<'a> {
                 let user = self.name()?;
                 match kind {
                     0 => {
-                        let session = self.name()?;
+                        let (session, after) = (self.name()?, self.u64()?);
                         let activity = match self.byte()? {
                             0 => Some(Activity::Active),
                             1 => Some(Activity::Idle),
                             2 => None,
                             _ => return Err(GARBAGE),
                         };
-                        Act::Evidence { user, session, activity }
+                        Act::Evidence { user, session, after, activity }
                     }
                     1 => Act::Claim {
                         user,

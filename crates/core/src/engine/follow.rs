@@ -28,8 +28,8 @@ impl Engine {
         let out = &mut effects;
         let now = Now { tick: now.tick, wall: entry.wall };
         match &entry.act {
-            Act::Evidence { user, session, activity } => {
-                self.follow_evidence(now, entry, user, session, *activity, out)?
+            Act::Evidence { user, session, after, activity } => {
+                self.follow_evidence(now, entry, (user, session), *after, *activity, out)?;
             }
             Act::Claim { user, session, after, .. } if self.ended_after(*after, user, session) => {}
             Act::Claim { user, session, after: _, activity, last_evidence, remaining } => {
@@ -76,19 +76,24 @@ impl Engine {
         &mut self,
         now: Now,
         entry: &Entry,
-        user: &str,
-        session: &str,
+        (user, session): (&str, &str),
+        after: u64,
         activity: Option<Activity>,
         out: &mut Effects,
     ) -> Result<(), Rejected> {
         if !fits(session) {
             return Err(Rejected::BadName);
         }
-        let owner = match self.look_up(user)? {
-            Some(owner) if self.users[owner].barred() => return Err(Rejected::Barred),
-            Some(owner) => owner,
-            None => self.enter(now, user.into()),
-        };
+        let found = self.look_up(user)?;
+        if found.is_some_and(|owner| self.users[owner].barred()) {
+            return Err(Rejected::Barred);
+        }
+        // One that was opened again since then has been ended by nobody.
+        let live = found.is_some_and(|owner| self.find_session(owner, session).is_some());
+        if !live && self.ended_after(after, user, session) {
+            return Err(Rejected::Ended);
+        }
+        let owner = found.unwrap_or_else(|| self.enter(now, user.into()));
         let mut reason = Reason::Activity;
         if self.end_held(owner, out) {
             reason = Reason::Evidence;

@@ -105,7 +105,7 @@ impl Engine {
             Input::Evidence { user, session, activity } => {
                 named(session)?;
                 present(user)?;
-                Act::Evidence { user: user.into(), session: session.into(), activity }
+                Act::Evidence { user: user.into(), session: session.into(), after: self.followed(), activity }
             }
             Input::EndSession { user, session, reason } => {
                 named(user)?;

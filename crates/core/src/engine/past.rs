@@ -24,6 +24,8 @@ pub(super) struct Gone {
     left: VecDeque<Left>,
     /// The place of the entry that is followed.
     place: Option<u64>,
+    /// The last place that was followed.
+    followed: u64,
 }
 
 impl Engine {
@@ -33,9 +35,10 @@ impl Engine {
         Past { ended: self.gone.ended.iter().copied().collect(), left: self.gone.left.iter().copied().collect() }
     }
 
-    /// Takes up the [past](Self::past) of a copy, or of this node itself when it founds a cluster at the place `founded`: what it
-    /// decided alone counts as decided there.
+    /// Takes up the [past](Self::past) of a copy, as of the place `founded`, or of this node itself when it founds a cluster there: what
+    /// was decided alone counts as decided there, and the log is followed up to it.
     pub fn load_past(&mut self, past: Past, founded: u64) {
+        self.gone.followed = self.gone.followed.max(founded);
         for Ended { seq, session } in past.ended {
             self.push_ended(Ended { seq: if seq == ALONE { founded } else { seq }, session });
         }
@@ -45,6 +48,12 @@ impl Engine {
     /// Where what is decided from now on stands in the log.
     pub(super) fn stand_at(&mut self, place: Option<u64>) {
         self.gone.place = place;
+        self.gone.followed = place.unwrap_or(self.gone.followed);
+    }
+
+    /// The last place that was followed.
+    pub(super) const fn followed(&self) -> u64 {
+        self.gone.followed
     }
 
     /// The session ended on somebody's word.
@@ -60,8 +69,10 @@ impl Engine {
         keep
     }
 
-    /// A session of this name ended on somebody's word after this place.
-    pub(super) fn ended_after(&self, place: u64, user: &str, session: &str) -> bool {
+    /// Whether a session of this name ended on somebody's word after this place, as far as that is remembered: what was proposed
+    /// there opens none.
+    #[must_use]
+    pub fn ended_after(&self, place: u64, user: &str, session: &str) -> bool {
         let session = name_of(user, session);
         self.gone.ended.iter().rev().take_while(|ended| ended.seq > place).any(|ended| ended.session == session)
     }

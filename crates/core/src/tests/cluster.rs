@@ -45,8 +45,8 @@ fn act() -> impl Strategy<Value = Act> {
     let reason = || prop_oneof![Just(EndReason::Logout), Just(EndReason::Disconnected), Just(EndReason::ForcedLogout)];
     let length = || (0..100_u64).prop_map(Duration::from_secs);
     prop_oneof![
-        8 => (user(), session(), proptest::option::of(activity()))
-            .prop_map(|(user, session, activity)| Act::Evidence { user, session, activity }),
+        8 => (user(), session(), 0..60_u64, proptest::option::of(activity()))
+            .prop_map(|(user, session, after, activity)| Act::Evidence { user, session, after, activity }),
         2 => (user(), session(), 0..60_u64, activity(), length()).prop_map(
             |(user, session, after, activity, remaining)| Act::Claim {
                 user, session, after, activity, last_evidence: Timestamp(5), remaining,
@@ -150,7 +150,7 @@ fn what_a_lost_node_owned_has_a_full_timeout_at_its_heir() {
             }
         }
     };
-    let alice = || Act::Evidence { user: "alice".into(), session: "phone".into(), activity: None };
+    let alice = || Act::Evidence { user: "alice".into(), session: "phone".into(), after: 0, activity: None };
     follow([&mut one, &mut two], 10, Node(1), 1, alice());
     assert_eq!(two.next_due(true), None);
     follow([&mut one, &mut two], 100, Node(2), 1, Act::Lost { node: Node(1), heir: Node(2) });

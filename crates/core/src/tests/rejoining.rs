@@ -7,7 +7,7 @@ use std::vec;
 use std::vec::Vec;
 
 use crate::cluster::{Act, Ancestry, Ended, Entry, Left, Members, Node, Past, UserState, Verdict};
-use crate::{Activity, Effect, EndReason, Engine, Input, Limits, Now, Policy, Status, Tick, Timestamp};
+use crate::{Activity, Effect, EndReason, Engine, Input, Limits, Now, Policy, Rejected, Status, Tick, Timestamp};
 
 pub(super) const A: Node = Node(1);
 pub(super) const B: Node = Node(2);
@@ -18,6 +18,7 @@ const A2: Node = Node(3);
 pub(super) struct Follower {
     pub(super) engine: Engine,
     members: Members,
+    seq: u64,
 }
 
 /// Entries go to whoever is there; what they tell is the same.
@@ -46,10 +47,11 @@ impl Log {
 
 impl Follower {
     pub(super) fn new(me: Node, members: &[Node]) -> Self {
-        Self { engine: engine(me), members: members.iter().copied().collect() }
+        Self { engine: engine(me), members: members.iter().copied().collect(), seq: 0 }
     }
 
     fn follow(&mut self, second: u64, entry: &Entry) -> Vec<String> {
+        self.seq = entry.seq;
         match self.members.admit(entry) {
             Verdict::User(_) => told(&self.engine.follow(at(second), entry).unwrap_or_default()),
             Verdict::Lost { node, heir } => {
@@ -71,7 +73,7 @@ impl Follower {
         let mut engine = engine(me);
         let mut bytes = Vec::new();
         self.engine.past().encode(&mut bytes);
-        engine.load_past(Past::decode(&bytes).unwrap(), 0);
+        engine.load_past(Past::decode(&bytes).unwrap(), self.seq);
         self.engine.visit_states(at(second), 0, usize::MAX, &mut |state| {
             let mut bytes = Vec::new();
             state.encode(&mut bytes);
@@ -79,7 +81,7 @@ impl Follower {
         });
         let mut bytes = Vec::new();
         self.members.encode(&mut bytes);
-        Self { engine, members: Members::decode(&bytes).unwrap() }
+        Self { engine, members: Members::decode(&bytes).unwrap(), seq: self.seq }
     }
 
     /// What `self`, which is back, claims of the copy that is to succeed it.
@@ -110,8 +112,14 @@ fn told(effects: &[Effect]) -> Vec<String> {
     announced.collect()
 }
 
+/// Of a session that nobody has ended.
 pub(super) fn heard(session: &str) -> Act {
-    Act::Evidence { user: "alice".into(), session: session.into(), activity: None }
+    Act::Evidence { user: "alice".into(), session: session.into(), after: u64::MAX, activity: None }
+}
+
+/// What this node proposes when it hears alice.
+fn hears(second: u64, node: &mut Follower, session: &str) -> Act {
+    node.engine.propose(at(second), &Input::Evidence { user: "alice", session, activity: None }).unwrap()
 }
 
 pub(super) fn ended(session: &str) -> Act {
@@ -198,6 +206,65 @@ fn a_claim_that_comes_after_the_goodbye_opens_nothing() {
 }
 
 #[test]
+fn evidence_that_was_on_its_way_at_the_goodbye_opens_nothing() {
+    let (mut log, mut a, mut b) = (Log { seq: 0 }, Follower::new(A, &[A, B]), Follower::new(B, &[A, B]));
+    log.put(10, A, 1, heard("phone"), &mut [&mut a, &mut b]);
+    for (place, end) in [
+        ended("phone"),
+        Act::EndUser { user: "alice".into(), reason: EndReason::ForcedLogout },
+        Act::Set { user: "alice".into(), status: Status::Offline },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let place = place as u64;
+        let name = ["laptop", "tablet", "watch"][place as usize];
+        let (late, other) = (hears(20, &mut b, "phone"), hears(20, &mut b, name));
+        assert_eq!(log.put(20, A, 2 + place, end, &mut [&mut a, &mut b]).len(), 1);
+        // A node that came only now refuses it as well.
+        let mut copy = b.copy(21, A2);
+        let followers = &mut [&mut a, &mut b, &mut copy];
+        assert_eq!(log.put(21, B, 1 + 4 * place, late.clone(), followers), [""; 0]);
+        assert!(followers.iter().all(|node| node.engine.presence("alice").is_none()));
+        let entry = Entry { seq: log.seq + 1, node: B, count: 99, wall: at(21).wall, act: late.clone() };
+        assert_eq!(b.engine.follow(at(21), &entry), Err(Rejected::Ended));
+        // What is another session was not ended.
+        let followers = &mut [&mut a, &mut b, &mut copy];
+        assert_eq!(log.put(22, B, 2 + 4 * place, other, followers), ["alice offline->online Evidence"]);
+        // Whoever knows of the end may open it again; so may one who came with a copy.
+        let again = hears(23, &mut copy, "phone");
+        let followers = &mut [&mut a, &mut b, &mut copy];
+        assert_eq!(log.put(23, B, 3 + 4 * place, again, followers), [""; 0]);
+        assert!(followers.iter().all(|node| node.engine.counts().sessions == 2));
+        // To one that is live the late word does nothing that it should not.
+        assert_eq!(log.put(24, B, 4 + 4 * place, late, followers), [""; 0]);
+        assert!(followers.iter().all(|node| node.engine.counts().sessions == 2));
+    }
+}
+
+#[test]
+fn evidence_of_one_who_may_not_be_present_is_refused_for_that() {
+    let (mut log, mut a) = (Log { seq: 0 }, Follower::new(A, &[A]));
+    log.put(10, A, 1, heard("phone"), &mut [&mut a]);
+    let late = hears(20, &mut a, "phone");
+    log.put(20, A, 2, Act::Bar { user: "alice".into() }, &mut [&mut a]);
+    let entry = |seq| Entry { seq, node: A, count: 9, wall: at(21).wall, act: late.clone() };
+    assert_eq!(a.engine.follow(at(21), &entry(3)), Err(Rejected::Barred));
+    log.put(22, A, 3, Act::Unbar { user: "alice".into() }, &mut [&mut a]);
+    assert_eq!(a.engine.follow(at(23), &entry(5)), Err(Rejected::Ended));
+}
+
+#[test]
+fn who_was_thrown_out_by_silence_comes_back_with_evidence_that_was_on_its_way() {
+    let (mut log, mut a, mut b) = (Log { seq: 0 }, Follower::new(A, &[A, B]), Follower::new(B, &[A, B]));
+    log.put(10, A, 1, heard("phone"), &mut [&mut a, &mut b]);
+    let late = hears(130, &mut b, "phone");
+    let due = a.engine.due(at(131), true, 10);
+    log.put(131, A, 2, due[0].clone(), &mut [&mut a, &mut b]);
+    assert_eq!(log.put(131, B, 1, late, &mut [&mut a, &mut b]), ["alice offline->online Evidence"]);
+}
+
+#[test]
 fn who_said_goodbye_before_and_came_again_is_claimed() {
     let (mut log, mut a, mut b) = (Log { seq: 0 }, Follower::new(A, &[A, B]), Follower::new(B, &[A, B]));
     log.put(10, A, 1, heard("phone"), &mut [&mut a, &mut b]);
@@ -258,7 +325,7 @@ fn a_row_whose_session_lives_on_is_not_forgotten() {
     let opened = alone.apply(at(0), Input::Evidence { user: "alice", session: "phone", activity: None }).unwrap();
     assert!(matches!(&opened[0], Effect::SaveSession(row) if row.number >= 1 << 62));
     // It founds a cluster, B has a copy, and A comes back with a copy of that.
-    let founded = Follower { engine: alone, members: vec![A].into_iter().collect() };
+    let founded = Follower { engine: alone, members: vec![A].into_iter().collect(), seq: 0 };
     let mut copy = founded.copy(5, A2);
     let forgotten = |effect: &Effect| matches!(effect, Effect::ForgetSession(_));
     assert!(!copy.engine.succeed(at(5), at(5).tick, founded.engine).iter().any(forgotten));

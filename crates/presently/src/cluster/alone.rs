@@ -82,7 +82,16 @@ impl Shared {
                 self.own_alone(sessions);
             }
             let Some(user) = proposal.wish.user().map(str::to_owned) else { continue };
-            self.shards.with(&user, |shard| self.settle_alone(cluster, shard, proposal));
+            self.shards.with(&user, |shard| {
+                // It was proposed to the log, and what it would undo may have been followed since.
+                if is_over(shard, &proposal.wish) {
+                    if let Some(Finish::Decided(finish)) = proposal.finish {
+                        finish(self, Err(Error::Ended));
+                    }
+                } else {
+                    self.settle_alone(cluster, shard, proposal);
+                }
+            });
         }
     }
 
@@ -91,10 +100,18 @@ impl Shared {
     }
 }
 
+/// Whether it is evidence of a session that ended on somebody's word after it was proposed.
+fn is_over(shard: &Shard, wish: &Wish) -> bool {
+    match wish {
+        Wish::Act(Act::Evidence { user, session, after, .. }) => shard.engine.ended_after(*after, user, session),
+        Wish::Act(_) | Wish::Veil { .. } => false,
+    }
+}
+
 /// What was asked for when this was proposed; `None` for what an owner or a leader noticed.
 fn input_of(act: &Act) -> Option<Input<'_>> {
     Some(match act {
-        Act::Evidence { user, session, activity } => Input::Evidence { user, session, activity: *activity },
+        Act::Evidence { user, session, activity, .. } => Input::Evidence { user, session, activity: *activity },
         Act::EndSession { user, session, reason } => Input::EndSession { user, session, reason: *reason },
         Act::EndUser { user, reason } => Input::EndUser { user, reason: *reason },
         Act::Set { user, status } => Input::Set { user, status: *status },

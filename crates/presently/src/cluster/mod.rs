@@ -208,6 +208,7 @@ impl Cluster {
 }
 
 /// What becomes of something that was asked for.
+#[derive(Debug)]
 pub(crate) enum Decision<T> {
     /// It is decided.
     Made(T),

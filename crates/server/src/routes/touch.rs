@@ -4,7 +4,7 @@
 
 use axum::extract::State;
 use http::HeaderMap;
-use presently::{Activity, Error, Limits};
+use presently::{Activity, Beat, Error, Hearing, Limits};
 
 use crate::app::App;
 use crate::extract::Json;
@@ -73,17 +73,26 @@ pub(crate) async fn touch(
     let pieces: Vec<_> =
         sent.into_iter().enumerate().map(|(place, sent)| looked_through(place, sent)).collect::<Result<_, _>>()?;
     let mut taking = Taking::begin(&app, &headers).await?;
-    let mut answer = TouchBody { accepted: 0, rejected: Vec::new() };
-    for (place, piece) in pieces.into_iter().enumerate() {
+    let (mut on_the_way, mut refused) = (Vec::new(), Vec::new());
+    for (place, piece) in pieces.iter().enumerate() {
         if place > 0 && place % AT_ONCE == 0 {
             tokio::task::yield_now().await;
         }
-        match taking.take(&piece).await? {
-            None => answer.accepted += 1,
-            Some(code) => answer.rejected.push(NotTaken { user_id: piece.user, code }),
+        match taking.take(piece).await? {
+            Ok(hearing) if hearing.is_decided() => {}
+            Ok(hearing) => on_the_way.push((place, hearing)),
+            Err(code) => refused.push((place, code)),
         }
     }
-    Ok(axum::Json(answer))
+    for (place, hearing) in on_the_way {
+        if let Err(code) = taking.taken(&pieces[place], hearing).await? {
+            refused.push((place, code));
+        }
+    }
+    refused.sort_unstable();
+    let accepted = pieces.len() - refused.len();
+    let rejected = refused.into_iter().map(|(place, code)| NotTaken { user_id: pieces[place].user.clone(), code });
+    Ok(axum::Json(TouchBody { accepted, rejected: rejected.collect() }))
 }
 
 /// The application whose evidence is taken, as of one moment.
@@ -104,7 +113,7 @@ impl<'a> Taking<'a> {
     }
 
     /// Takes one piece, or says why not. A key that was revoked meanwhile is refused: nothing is taken after its end.
-    async fn take(&mut self, piece: &Evidence) -> Result<Option<&'static str>, Problem> {
+    async fn take(&mut self, piece: &Evidence) -> Result<Result<Hearing, &'static str>, Problem> {
         self.session.truncate(self.own_bytes);
         if let Some(name) = &piece.session {
             self.session.push('/');
@@ -112,16 +121,39 @@ impl<'a> Taking<'a> {
         }
         for _ in 0..LOOKS_MAX {
             let still = || self.app.accounts().still_admits(self.as_of);
-            match self.app.presently().evidence(&piece.user, &self.session, Some(piece.activity), still) {
-                Ok(_) => return Ok(None),
-                Err(Error::Barred) => return Ok(Some("account_not_active")),
-                // There is no room for somebody new; who is there already is renewed all the same.
-                Err(Error::Full) => return Ok(Some("overloaded")),
+            match self.app.presently().hear(&piece.user, &self.session, Some(piece.activity), still) {
                 Err(Error::Stale) => self.as_of = identify::application(self.app, self.headers).await?.1,
-                Err(error) => return Err(error.into()),
+                Ok(hearing) => return Ok(Ok(hearing)),
+                Err(error) => return refusal(error).map(Err),
             }
         }
         Err(Problem::unavailable("busy", "Too many rights change at once. Try again.", "evidence kept becoming stale"))
+    }
+
+    /// What became of a piece that is on its way.
+    async fn taken(&mut self, piece: &Evidence, mut hearing: Hearing) -> Result<Result<Beat, &'static str>, Problem> {
+        for _ in 0..LOOKS_MAX {
+            match hearing.decided().await {
+                Ok(beat) => return Ok(Ok(beat)),
+                // The session was ended at another node before this one knew; the application may open it again.
+                Err(Error::Ended) => match self.take(piece).await? {
+                    Ok(again) => hearing = again,
+                    Err(code) => return Ok(Err(code)),
+                },
+                Err(error) => return refusal(error).map(Err),
+            }
+        }
+        Ok(Err("overloaded"))
+    }
+}
+
+/// Why one piece is not taken, while the others may be.
+fn refusal(error: Error) -> Result<&'static str, Problem> {
+    match error {
+        Error::Barred => Ok("account_not_active"),
+        // There is no room for somebody new; who is there already is renewed all the same.
+        Error::Full => Ok("overloaded"),
+        error => Err(error.into()),
     }
 }
 

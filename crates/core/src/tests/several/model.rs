@@ -106,6 +106,12 @@ impl Model {
         {
             return outcome;
         }
+        if let Act::Evidence { session, after, .. } = &entry.act
+            && self.ended.iter().any(|ended| ended.seq > *after && ended.session == name_of(&name, session))
+            && self.users.get(&name).is_none_or(|user| user.sessions.iter().all(|live| live.name != **session))
+        {
+            return outcome;
+        }
         let mut user = self.users.remove(&name).unwrap_or_default();
         let (from, before) = (user.shown(), user.sessions.clone());
         user.change(entry);

@@ -305,7 +305,11 @@ impl Server {
         self.open = false;
         self.fresh = false;
         for wish in std::mem::take(&mut self.waiting) {
-            self.decide_alone(time, wish);
+            let over = matches!(&wish.act, Act::Evidence { user, session, after, .. }
+                if self.engine.ended_after(*after, user, session));
+            if !over {
+                self.decide_alone(time, wish);
+            }
         }
         let gathered = std::mem::take(&mut self.gathered);
         self.own_alone(time, &gathered);
@@ -548,7 +552,7 @@ pub(super) fn draw(random: &mut u64) -> u64 {
 
 fn input_of(act: &Act) -> Option<Input<'_>> {
     Some(match act {
-        Act::Evidence { user, session, activity } => Input::Evidence { user, session, activity: *activity },
+        Act::Evidence { user, session, activity, .. } => Input::Evidence { user, session, activity: *activity },
         Act::EndSession { user, session, reason } => Input::EndSession { user, session, reason: *reason },
         Act::EndUser { user, reason } => Input::EndUser { user, reason: *reason },
         Act::Set { user, status } => Input::Set { user, status: *status },

@@ -83,7 +83,7 @@ impl Server {
         (term.roll, term.lineage) = (copied.roll.clone(), copied.lineage);
         term.seq = copied.seq;
         let (read, to) = (std::mem::take(read), *to);
-        copy.load_past(copied.past.clone(), 0);
+        copy.load_past(copied.past.clone(), copied.seq);
         let (ancestry, claimed) = (copied.ancestry.clone(), false);
         term.stage = Stage::Claiming { copy: copy.into(), ancestry, claimed, last: 0, own: 0 };
         for logged in read.into_iter().filter(|logged| logged.seq > copied.seq) {
