@@ -162,3 +162,37 @@ async fn whoever_watches_begins_anew_when_their_node_was_lost_and_joins_again() 
     assert_eq!(seen(&mut named), ["carol offline"]);
     assert_eq!(seen(&mut of_all), ["carol offline"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_one_after_the_other_has_places_one_after_the_other() {
+    let cluster = Cluster::of(2).await;
+    let users: Vec<UserId> = ["alice", "bob"].map(UserId::from).to_vec();
+    cluster.nodes[0].beat("alice", "phone").await;
+    cluster.pass(secs(1)).await;
+    let mut watcher = cluster.nodes[1].presently.watcher(Viewer::Admin);
+    let snapshot = watcher.watch(&users).await.unwrap();
+    assert_eq!(snapshot.presences[0].status, Status::Online);
+    // Two entries of the log, one directly after the other.
+    let node = &cluster.nodes[0];
+    let (_, erased) = tokio::join!(node.beat("bob", "phone"), node.presently.forget("alice"));
+    erased.unwrap();
+    cluster.pass(secs(1)).await;
+    let mut told = Vec::new();
+    while let Some(diff) = watcher.next_now() {
+        told.extend(diff.events().map(|(seq, presence)| (seq, presence.clone())));
+    }
+    let mut before = snapshot.position;
+    for (place, (seq, _)) in told.iter().enumerate() {
+        assert!(*seq > before.seq, "{told:?} after {}", snapshot.position);
+        for node in &cluster.nodes {
+            let mut back = node.presently.watcher(Viewer::Admin);
+            let Resumed::Diffs(diffs) = back.resume(&users, before).await.unwrap() else { panic!("a snapshot") };
+            let missed: Vec<_> = diffs.iter().flat_map(|diff| diff.presences.clone()).collect();
+            let rest: Vec<_> = told[place..].iter().map(|(_, presence)| presence.clone()).collect();
+            assert_eq!(missed, rest);
+        }
+        before.seq = *seq;
+    }
+    let (_, last) = told.last().unwrap();
+    assert_eq!((last.status, last.last_seen, last.since), (Status::Offline, None, None));
+}
