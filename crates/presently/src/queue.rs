@@ -126,7 +126,6 @@ impl Queue {
         waiter: Option<oneshot::Sender<Kept>>,
     ) {
         let mut pending = self.pending.lock();
-        let first = pending.taken.decided.len();
         let keep = from.map_or(Keep::All, |from| pending.keep(at, from));
         let log = from.map(|from| from.seq);
         for deed in deeds {
@@ -135,13 +134,7 @@ impl Queue {
             pending.taken.decided.push(Decided { deed, at, log, keep });
         }
         pending.taken.waiters.extend(waiter);
-        let decided = &mut pending.taken.decided;
-        if let Some((Decided { deed: Deed::Effect(Effect::Erase(_)), .. }, before)) = decided[first..].split_last_mut()
-        {
-            // Whoever was told of the one and not of the other comes back for the other.
-            before.iter_mut().for_each(|decided| decided.log = decided.log.map(|seq| seq.saturating_sub(1)));
-        }
-        self.len.store(decided.len(), Ordering::Relaxed);
+        self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
         drop(pending);
         self.ready.notify_one();
     }

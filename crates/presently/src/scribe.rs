@@ -62,6 +62,8 @@ struct News {
     log: Option<u64>,
     /// Decided here; counted once in the whole cluster.
     own: bool,
+    /// Watchers are told of what follows at the same place of the log instead, and of nothing else there.
+    outlived: bool,
 }
 
 type Tidings = Vec<News>;
@@ -116,7 +118,13 @@ impl Scribe {
                 );
             }
             let own = keep == Keep::All;
-            tidings.extend(self.backlog.absorb(deed, keep).map(|tiding| News { tiding, decided, log, own }));
+            let Some(tiding) = self.backlog.absorb(deed, keep) else { continue };
+            if let (Tiding::Erased(_), Some(_)) = (&tiding, log) {
+                // That the user leaves is said by the erasure: of two at one place, whoever comes back there would miss the second.
+                let before = tidings.iter_mut().rev().take_while(|news| news.log == log);
+                before.for_each(|news| news.outlived = true);
+            }
+            tidings.push(News { tiding, decided, log, own, outlived: false });
         }
         tidings
     }
@@ -245,7 +253,7 @@ impl Scribe {
     async fn tell(&self, tidings: Tidings) {
         let (shared, mut wake, mut filled) = (&self.shared, Vec::new(), 0);
         let visibility = shared.config.visibility;
-        for News { tiding, decided, log, own } in tidings {
+        for News { tiding, decided, log, own, outlived } in tidings {
             let now = shared.clock.now().tick;
             let (presence, audience) = match &tiding {
                 Tiding::Turn(turn) => {
@@ -266,7 +274,9 @@ impl Scribe {
                     (presence, *audience)
                 }
             };
-            filled += 1 + shared.stream.tell(now, log, presence, audience, visibility, &mut wake);
+            if !outlived {
+                filled += 1 + shared.stream.tell(now, log, presence, audience, visibility, &mut wake);
+            }
             if let Tiding::Transition(transition, audience) = tiding {
                 shared.board.tell(transition, audience);
             }

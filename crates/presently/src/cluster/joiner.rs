@@ -21,7 +21,7 @@ use super::founder::{found, found_anew, further, last_followed};
 use super::frame::{self, Frame, Knows};
 use super::proposals::{Finish, Proposal, Wish};
 use super::roll::Roll;
-use super::term::{End, Followed, Term, unread};
+use super::term::{End, Followed, Term, turn_away, unread};
 use super::{Cluster, follower, keeper};
 use crate::bus::{self, BusError, Joined};
 use crate::queue::Logged;
@@ -364,12 +364,16 @@ impl<'a> Joining<'a> {
         }
     }
 
-    /// The copy takes the engines' place; what differs is told.
+    /// The copy takes the engines' place; what differs is told, and whoever watches begins anew after it.
     fn succeed(self) {
         let (term, shared) = (self.term, self.term.shared);
         // The others know better what the store knew.
         drop(term.cluster.restored.lock().take());
         let since = term.cluster.before.lock().since;
+        if !self.fresh && term.cluster.cut_off.lock().is_none() {
+            // All that differs would be told at one place of the log, and without what was between: nobody could come back to it.
+            turn_away(shared);
+        }
         for (place, (engine, veils)) in self.engines.into_iter().zip(self.veils).enumerate() {
             shared.shards.at(place, |shard| {
                 let now = shared.clock.now();

@@ -193,10 +193,16 @@ fn go_alone(shared: &Shared, cluster: &Cluster, alone: &mut bool, why: BusError)
     }
     tracing::error!(error = %why, "this node is cut off from the others and decides alone");
     joiner::restore(shared, cluster);
-    let epoch = Epoch(getrandom::u64().unwrap_or_else(|_| shared.clock.now().tick.0));
-    shared.queue.turn(Turn { epoch, log: None }, shared.clock.now().tick);
+    turn_away(shared);
     let waiting = cluster.proposals.close();
     shared.settle_all_alone(cluster, waiting);
     shared.own_alone(&cluster.gathered.take());
     cluster.settled.send_replace(true);
+}
+
+/// What is told from now on has no place in the log: its numbers are this node's own, and mean nothing to anybody who comes back.
+pub(super) fn turn_away(shared: &Shared) {
+    let now = shared.clock.now().tick;
+    let epoch = Epoch(getrandom::u64().unwrap_or(now.0));
+    shared.queue.turn(Turn { epoch, log: None }, now);
 }

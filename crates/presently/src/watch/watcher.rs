@@ -251,12 +251,8 @@ impl Watcher {
             return self.everybody().await;
         }
         let names: Vec<UserId> = self.slots.iter().filter_map(|&slot| self.shared.stream.index.name(slot)).collect();
-        loop {
-            let (snapshot, overflown) = self.snapshot(&names).await?;
-            if !overflown {
-                return Ok(snapshot);
-            }
-        }
+        let (snapshot, _) = self.snapshot(&names).await?;
+        Ok(snapshot)
     }
 
     /// Registers interest in those who are not watched.
@@ -288,19 +284,27 @@ impl Watcher {
         self.slots.extend(slots);
     }
 
+    /// How these users are, and whether the mailbox overflowed meanwhile: then what it held of others is lost.
     async fn snapshot(&self, users: &[UserId]) -> Result<(Snapshot, bool), WatchError> {
-        let shared = &self.shared;
-        let mut presences = shared.presences_seen_by(&self.mailbox.viewer, users).await?;
-        shared.stream.until_told(shared.queue.number()).await;
-        shared.closed()?;
-        let (position, mail) = self.conclude(&[]);
-        let (told, overflown) = self.unpack(mail);
-        let mut newest = Newest::of(&told);
-        for presence in &mut presences {
-            newest.lay_over(presence);
+        let (shared, mut overflown) = (&self.shared, false);
+        loop {
+            let mut presences = shared.presences_seen_by(&self.mailbox.viewer, users).await?;
+            shared.stream.until_told(shared.queue.number()).await;
+            shared.closed()?;
+            let (position, mail) = self.conclude(&[]);
+            let (told, again) = self.unpack(mail);
+            if again {
+                // What was told since the presences were read is lost with the mail.
+                overflown = true;
+                continue;
+            }
+            let mut newest = Newest::of(&told);
+            for presence in &mut presences {
+                newest.lay_over(presence);
+            }
+            presences.extend(newest.rest(&told));
+            return Ok((Snapshot { position, presences }, overflown));
         }
-        presences.extend(newest.rest(&told));
-        Ok((Snapshot { position, presences }, overflown))
     }
 
     async fn everybody(&self) -> Result<Snapshot, WatchError> {
