@@ -36,8 +36,15 @@ pub struct ValkeyBus {
     /// Tells this value's whispers from those of others.
     tag: u64,
     calls: Link,
-    reads: Mutex<Link>,
+    reads: Mutex<Reading>,
     takes: Mutex<Link>,
+}
+
+/// The connection that reads wait on.
+struct Reading {
+    link: Link,
+    /// The epoch and the entry after which there was nothing when it was read last: whoever goes on there need only wait.
+    end: Option<(u64, u64)>,
 }
 
 struct Keys {
@@ -70,7 +77,7 @@ impl ValkeyBus {
             log_max: settings.log_max,
             tag,
             calls: Link::new(source.clone(), Duration::ZERO),
-            reads: Mutex::new(Link::new(source.clone(), BLOCKS_FOR_MAX)),
+            reads: Mutex::new(Reading { link: Link::new(source.clone(), BLOCKS_FOR_MAX), end: None }),
             takes: Mutex::new(Link::new(source.clone(), BLOCKS_FOR_MAX)),
             source,
         })
@@ -121,18 +128,29 @@ impl Bus for ValkeyBus {
     }
 
     async fn read(&self, epoch: u64, after: u64, limit: usize, wait: Duration) -> Result<Vec<Entry>, BusError> {
-        let link = self.reads.lock().await;
+        let mut reading = self.reads.lock().await;
+        let Reading { link, end } = &mut *reading;
         let until = Instant::now() + wait;
+        // Taken: a call that is given up leaves it unknown.
+        let mut at_end = end.take() == Some((epoch, after));
+        let from = (epoch, after);
         let (epoch, after) = (epoch.to_string(), after.to_string());
-        let (limit, bytes_max) = (limit.clamp(1, READ_ENTRIES_MAX).to_string(), READ_BYTES_MAX.to_string());
-        let args = [epoch.as_bytes(), after.as_bytes(), limit.as_bytes(), bytes_max.as_bytes()];
+        let limit = limit.clamp(1, READ_ENTRIES_MAX);
+        let (count, bytes_max) = (limit.to_string(), READ_BYTES_MAX.to_string());
+        let args = [epoch.as_bytes(), after.as_bytes(), count.as_bytes(), bytes_max.as_bytes()];
         loop {
-            let reply = link.run(&scripts::READ, &[&self.keys.epoch, &self.keys.log], &args).await?;
-            let found = entries(Reply::parse(reply)?.values()?)?;
             let left = until.saturating_duration_since(Instant::now());
-            if !found.is_empty() || left.as_millis() == 0 {
-                return Ok(found);
+            if !at_end || left.as_millis() == 0 {
+                let reply = link.run(&scripts::READ, &[&self.keys.epoch, &self.keys.log], &args).await?;
+                let found = entries(Reply::parse(reply)?.values()?)?;
+                let bytes: usize = found.iter().map(|entry| entry.bytes.len()).sum();
+                if !found.is_empty() || left.as_millis() == 0 {
+                    let whole = found.len() < limit && bytes < READ_BYTES_MAX;
+                    *end = whole.then(|| (from.0, found.last().map_or(from.1, |last| last.seq)));
+                    return Ok(found);
+                }
             }
+            at_end = false;
             // It only wakes: the script then looks at entry and epoch in the same step as it reads.
             let slice = left.min(BLOCKS_FOR_MAX);
             let mut wake = redis::cmd("XREAD");
