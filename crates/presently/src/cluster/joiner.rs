@@ -374,9 +374,20 @@ impl<'a> Joining<'a> {
             // All that differs would be told at one place of the log, and without what was between: nobody could come back to it.
             turn_away(shared);
         }
+        let mut late = Vec::new();
         for (place, (engine, veils)) in self.engines.into_iter().zip(self.veils).enumerate() {
+            let before = term.cluster.before.lock();
+            let know = |number| {
+                let epoch = before.ancestry.epoch_of(number).filter(|_| !before.trimmed);
+                epoch.is_some_and(|epoch| self.ancestry.knows(epoch, number))
+            };
             shared.shards.at(place, |shard| {
                 let now = shared.clock.now();
+                if !self.fresh {
+                    // What was heard while the last claims were on their way.
+                    let mut claim = |act| late.push(Wish::Act(act));
+                    shard.engine.claims(since, before.followed.seq, &engine, &know, &mut claim);
+                }
                 let effects = shared.counted(shard, |shard| {
                     let old = std::mem::replace(&mut shard.engine, engine);
                     shard.engine.succeed(now, since, old)
@@ -405,9 +416,10 @@ impl<'a> Joining<'a> {
         }
         let journal = term.cluster.alone.lock().take().into_iter();
         let journal = journal.filter(|(_, given)| !given.is_some_and(|given| self.roll.has_followed(given)));
-        term.cluster
-            .proposals
-            .put_first(journal.map(|(wish, _)| wish).collect::<Vec<_>>().into_iter(), shared.clock.now());
+        term.cluster.proposals.put_first(
+            late.into_iter().chain(journal.map(|(wish, _)| wish)).collect::<Vec<_>>().into_iter(),
+            shared.clock.now(),
+        );
         term.cluster.before.lock().ancestry = self.ancestry;
         *term.followed.lock() = Followed { seq: self.seq, roll: self.roll };
         start(term);

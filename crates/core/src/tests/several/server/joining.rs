@@ -212,6 +212,16 @@ impl Server {
         let now = self.now(around.time);
         let Some(term) = &mut self.term else { return };
         let Stage::Claiming { copy, ancestry, .. } = std::mem::replace(&mut term.stage, Stage::Member) else { return };
+        // What was heard while the claims were on their way.
+        let mut late = Vec::new();
+        if !self.fresh {
+            let (own, trimmed) = (&self.ancestry, self.trimmed);
+            let know =
+                |number: u64| !trimmed && own.epoch_of(number).is_some_and(|epoch| ancestry.knows(epoch, number));
+            let mut claim = |act| late.push(Wish::new(act, now.wall, around.time));
+            self.engine.claims(Tick(self.since), self.followed, &copy, &know, &mut claim);
+        }
+        late.into_iter().rev().for_each(|wish| self.waiting.push_front(wish));
         self.ancestry = ancestry;
         let old = std::mem::replace(&mut self.engine, *copy);
         let effects = self.engine.succeed(now, Tick(self.since), old);
