@@ -315,13 +315,8 @@ impl<'a> Joining<'a> {
             for (place, copy) in self.engines.iter().enumerate() {
                 {
                     let before = term.cluster.before.lock();
-                    let know = |number| {
-                        let epoch = before.ancestry.epoch_of(number).filter(|_| !before.trimmed);
-                        epoch.is_some_and(|epoch| self.ancestry.knows(epoch, number))
-                    };
-                    let (since, after) = (before.since, before.followed.seq);
                     let mut claim = |act| claims.push(act);
-                    shared.shards.at(place, |shard| shard.engine.claims(since, after, copy, &know, &mut claim));
+                    shared.shards.at(place, |shard| before.claims(&shard.engine, copy, &self.ancestry, &mut claim));
                 }
                 tokio::task::yield_now().await;
             }
@@ -377,16 +372,12 @@ impl<'a> Joining<'a> {
         let mut late = Vec::new();
         for (place, (engine, veils)) in self.engines.into_iter().zip(self.veils).enumerate() {
             let before = term.cluster.before.lock();
-            let know = |number| {
-                let epoch = before.ancestry.epoch_of(number).filter(|_| !before.trimmed);
-                epoch.is_some_and(|epoch| self.ancestry.knows(epoch, number))
-            };
             shared.shards.at(place, |shard| {
                 let now = shared.clock.now();
                 if !self.fresh {
                     // What was heard while the last claims were on their way.
                     let mut claim = |act| late.push(Wish::Act(act));
-                    shard.engine.claims(since, before.followed.seq, &engine, &know, &mut claim);
+                    before.claims(&shard.engine, &engine, &self.ancestry, &mut claim);
                 }
                 let effects = shared.counted(shard, |shard| {
                     let old = std::mem::replace(&mut shard.engine, engine);

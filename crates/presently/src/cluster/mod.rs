@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use presently_core::cluster::{Act, Ancestry, Node};
-use presently_core::{Input, Tick};
+use presently_core::{Engine, Input, Tick};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use proposals::{Finish, Proposal, Proposals, Refusal, Wish};
@@ -95,6 +95,18 @@ struct Before {
     since: Tick,
     /// What it followed last may not be in the log any more.
     trimmed: bool,
+}
+
+impl Before {
+    /// What `engine`, which was right until then, has to claim of the `copy` that is to succeed it, whose state came to be as
+    /// `theirs` says.
+    fn claims(&self, engine: &Engine, copy: &Engine, theirs: &Ancestry, claim: &mut dyn FnMut(Act)) {
+        let know = |number| {
+            let epoch = self.ancestry.epoch_of(number).filter(|_| !self.trimmed);
+            epoch.is_some_and(|epoch| theirs.knows(epoch, number))
+        };
+        engine.claims(self.since, self.followed.seq, copy, &know, claim);
+    }
 }
 
 impl Cluster {

@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use super::{Around, Copied, End, Reply, Roll, Server, Stage, Term, Wish, bytes, draw, engine, same, settle};
 use super::{Frame, Lineage, Logged, Message, Model};
-use crate::cluster::{Act, Entry, Node, UserState, Verdict};
+use crate::cluster::{Act, Ancestry, Entry, Node, UserState, Verdict};
 use crate::{Effect, Now, Reason, Tick};
 
 impl Server {
@@ -118,10 +118,8 @@ impl Server {
             |wish: &Wish| wish.given.is_none_or(|(node, count)| members.count_of(node).is_none_or(|last| last < count));
         let mut wishes: Vec<Wish> = Vec::new();
         if !self.fresh {
-            let (own, trimmed) = (&self.ancestry, self.trimmed);
-            let know =
-                |number: u64| !trimmed && own.epoch_of(number).is_some_and(|epoch| ancestry.knows(epoch, number));
             let mut claim = |act| wishes.push(Wish::new(act, now.wall, around.time));
+            let know = known(&self.ancestry, self.trimmed, ancestry);
             self.engine.claims(Tick(self.since), self.followed, copy, &know, &mut claim);
         }
         wishes.extend(std::mem::take(&mut self.journal));
@@ -215,10 +213,8 @@ impl Server {
         // What was heard while the claims were on their way.
         let mut late = Vec::new();
         if !self.fresh {
-            let (own, trimmed) = (&self.ancestry, self.trimmed);
-            let know =
-                |number: u64| !trimmed && own.epoch_of(number).is_some_and(|epoch| ancestry.knows(epoch, number));
             let mut claim = |act| late.push(Wish::new(act, now.wall, around.time));
+            let know = known(&self.ancestry, self.trimmed, &ancestry);
             self.engine.claims(Tick(self.since), self.followed, &copy, &know, &mut claim);
         }
         late.into_iter().rev().for_each(|wish| self.waiting.push_front(wish));
@@ -257,4 +253,9 @@ impl Server {
         }
         read.push(logged);
     }
+}
+
+/// Whether those whose state came to be as `theirs` says know what was at this place, by what this server knows of its own.
+fn known<'a>(own: &'a Ancestry, trimmed: bool, theirs: &'a Ancestry) -> impl Fn(u64) -> bool + 'a {
+    move |number| !trimmed && own.epoch_of(number).is_some_and(|epoch| theirs.knows(epoch, number))
 }
