@@ -1,6 +1,7 @@
 //! What may stand in the fields of an account. **Sentences are for the person who typed.**
 
-use crate::{Changes, Draft, FieldErrors, ServiceError, fold_case};
+use crate::new_password::objection;
+use crate::{Changes, Draft, FieldErrors, ServiceError};
 
 const USERNAME_MAX: usize = 150;
 const EMAIL_MAX: usize = 254;
@@ -8,8 +9,6 @@ const EMAIL_LOCAL_MAX: usize = 64;
 const NAME_MAX: usize = 150;
 const BIO_MAX: usize = 1_000;
 const AVATAR_MAX: usize = 500;
-const PASSWORD_CHARACTERS_MIN: usize = 8;
-pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
 
 /// The answer to a username that somebody else has.
 pub(crate) fn username_taken() -> ServiceError {
@@ -21,7 +20,7 @@ pub(crate) fn check_draft(draft: &Draft) -> Result<(), ServiceError> {
     let mut errors = FieldErrors::new();
     note(&mut errors, "username", username(&draft.username));
     note(&mut errors, "email", email(&draft.email));
-    note(&mut errors, "password", password(&draft.password, &draft.username));
+    note(&mut errors, "password", objection(&draft.password, &draft.username, &draft.email));
     note(&mut errors, "first_name", line(&draft.first_name));
     note(&mut errors, "last_name", line(&draft.last_name));
     done(errors)
@@ -34,12 +33,6 @@ pub(crate) fn check_changes(changes: &Changes) -> Result<(), ServiceError> {
     note(&mut errors, "last_name", changes.last_name.as_deref().and_then(line));
     note(&mut errors, "bio", changes.bio.as_deref().and_then(bio));
     note(&mut errors, "avatar", changes.avatar.as_ref().and_then(|avatar| avatar.as_deref()).and_then(avatar));
-    done(errors)
-}
-
-pub(crate) fn check_password(text: &str, username: &str) -> Result<(), ServiceError> {
-    let mut errors = FieldErrors::new();
-    note(&mut errors, "password", password(text, username));
     done(errors)
 }
 
@@ -89,20 +82,6 @@ fn email(text: &str) -> Option<String> {
                 && (domain.contains('.') || domain == "localhost")
         });
     if is_plausible { too_long(text, EMAIL_MAX) } else { Some("Enter a valid email address.".to_owned()) }
-}
-
-fn password(text: &str, username: &str) -> Option<String> {
-    if text.is_empty() {
-        return Some("This field may not be blank.".to_owned());
-    }
-    if text.chars().count() < PASSWORD_CHARACTERS_MIN {
-        let sentence = "This password is too short. It must contain at least 8 characters.";
-        return Some(sentence.to_owned());
-    }
-    if text.len() > PASSWORD_BYTES_MAX {
-        return Some("This password is too long. It may have at most 1,024 bytes.".to_owned());
-    }
-    (fold_case(text) == fold_case(username)).then(|| "The password may not be the username.".to_owned())
 }
 
 fn line(text: &str) -> Option<String> {
@@ -188,19 +167,6 @@ mod tests {
             &long_local,
         ] {
             assert_eq!(email(bad), ["email"], "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn new_passwords_have_eight_characters_and_are_not_the_username() {
-        let check = |text: &str| fields(check_password(text, "Wintermute"));
-        let longest = "x".repeat(1_024);
-        for good in ["12345678", "пароль-é", "wintermute1", &longest] {
-            assert_eq!(check(good), [""; 0], "{good}");
-        }
-        let too_long = "x".repeat(1_025);
-        for bad in ["", "1234567", "пароль", "wintermute", "WINTERMUTE", &too_long] {
-            assert_eq!(check(bad), ["password"], "{bad}");
         }
     }
 

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::fields::{PASSWORD_BYTES_MAX, may_be_username};
+use crate::fields::may_be_username;
 use crate::hashing::Busy;
+use crate::new_password::PASSWORD_BYTES_MAX;
 use crate::service::Accounts;
 use crate::store::CredentialSession;
 use crate::throttle::Refusal;

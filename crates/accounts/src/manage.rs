@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::hashing::Busy;
+use crate::new_password::check_new_password;
 use crate::service::Accounts;
 use crate::store::AuditEntry;
 use crate::{Account, AccountId, AccountStatus, Changes, Draft, NewAccount, ServiceError, StoreError, fields};
@@ -69,7 +70,7 @@ impl Accounts {
         audit: Option<AuditEntry>,
     ) -> Result<Account, ServiceError> {
         let account = self.inner.store.account(id).await?.ok_or(StoreError::NotFound)?;
-        fields::check_password(password, &account.username)?;
+        check_new_password("password", password, &account.username, &account.email)?;
         let password = Some(self.inner.hashing.hash(password).await?);
         let changes = Changes { password, end_sessions: true, ..Changes::default() };
         let _revocation = self.inner.cache.revocation(id);
