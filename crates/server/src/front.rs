@@ -66,18 +66,25 @@ pub(crate) struct Origin(pub(crate) String);
 pub(crate) struct Front {
     app: App,
     router: Router,
+    /// Whether heartbeats come here.
+    takes_heartbeats: bool,
 }
 
 impl Front {
     pub(crate) fn new(app: App) -> Self {
-        Self { router: routes::router(&app), app }
+        Self { router: routes::router(&app), app, takes_heartbeats: true }
+    }
+
+    /// For those who run the server, and nobody else.
+    pub(crate) fn for_operations(app: App) -> Self {
+        Self { router: routes::operations_router(&app), app, takes_heartbeats: false }
     }
 
     /// Answers one request. Never fails, never panics.
     pub(crate) async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Result<Response, Infallible> {
         let started = self.app.clock().now().tick;
         let id = request_id(request.headers());
-        let hot = is_hot(&request);
+        let hot = self.takes_heartbeats && is_hot(&request);
         let described =
             tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri().path()));
 

@@ -26,7 +26,7 @@ mod wire;
 pub use app::{App, StartError};
 pub use cli::run;
 pub use problem::Problem;
-pub use serve::serve;
+pub use serve::{serve, serve_operations};
 pub use settings::{
     BadSettings, Cluster, CorsOrigins, DatabaseFlags, Flags, LogFormat, Registration, Settings, VisibleTo, sqlite_path,
 };

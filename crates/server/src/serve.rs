@@ -41,14 +41,43 @@ pub(crate) struct Seat {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
+/// Connections to the listener of those who run the server: a few that scrape and check, and a person or two.
+const OPERATIONS_CONNECTIONS_MAX: usize = 32;
+
 /// Serves until `stop`, then lets requests under way end, and ends streams and sockets. Does not shut the [`App`] down.
 ///
 /// # Errors
 /// When the listener cannot be used at all.
 pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let seats_max = app.settings().connections_max.min(Semaphore::MAX_PERMITS);
+    let seats = accept(&app, &Front::new(app.clone()), listener, seats_max, stop).await?;
+    app.push().close();
+    drain(&seats, seats_max).await;
+    Ok(())
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz` alone until `stop`. **Its connections are its own**: it answers when the public
+/// listener is full.
+///
+/// # Errors
+/// When the listener cannot be used at all.
+pub async fn serve_operations(
+    app: App,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    accept(&app, &Front::for_operations(app.clone()), listener, OPERATIONS_CONNECTIONS_MAX, stop).await.map(|_| ())
+}
+
+/// Takes connections until `stop`. Returns their seats, which are all free when the last connection has ended.
+async fn accept(
+    app: &App,
+    front: &Front,
+    listener: TcpListener,
+    seats_max: usize,
+    stop: impl Future<Output = ()>,
+) -> io::Result<Arc<Semaphore>> {
     let seats = Arc::new(Semaphore::new(seats_max));
-    let front = Front::new(app.clone());
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let mut stop = pin!(stop);
@@ -95,13 +124,15 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
             carry(connection, handoff, stopping).await;
         });
     }
-    drop(listener);
-    app.push().close();
+    Ok(seats)
+}
+
+/// Waits until every connection has ended, within bounds.
+async fn drain(seats: &Semaphore, seats_max: usize) {
     let all = u32::try_from(seats_max).unwrap_or(u32::MAX);
     if tokio::time::timeout(DRAIN_TIMEOUT, seats.acquire_many(all)).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
-    Ok(())
 }
 
 type Connection<S> = http1::UpgradeableConnection<TokioIo<PlainErrors<TcpStream>>, S>;

@@ -16,12 +16,15 @@ pub use self::cluster::Cluster;
 use crate::database::DatabaseUrl;
 
 mod cluster;
+mod listen;
 
 /// Everything a server can be told.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to answer for those who run it, apart from everybody else; without it that is at `listen`.
+    pub operations_listen: Option<SocketAddr>,
     /// `sqlite:PATH` or `postgres://…`.
     pub database_url: String,
     /// What several nodes share; one node alone without it.
@@ -147,9 +150,12 @@ fn bad_origin(entry: &str) -> String {
 /// The flags of `presently serve` (each also an environment variable, and a key of the TOML file).
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
-    /// Address and port to listen on [default: 127.0.0.1:8000]
+    /// Address and port to listen on; :8000 is every IPv4 address, 9000 is 127.0.0.1:9000 [default: 127.0.0.1:8000]
     #[arg(long, env = "PRESENTLY_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<String>,
+    /// Address and port for /metrics, /healthz and /readyz alone [default: none: those are at --listen]
+    #[arg(long, env = "PRESENTLY_OPERATIONS_LISTEN", value_name = "ADDR:PORT")]
+    pub operations_listen: Option<String>,
     #[command(flatten)]
     /// The database.
     pub database: DatabaseFlags,
@@ -225,6 +231,7 @@ pub struct DatabaseFlags {
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: Option<String>,
+    operations_listen: Option<String>,
     database_url: Option<String>,
     valkey_url: Option<String>,
     node_name: Option<String>,
@@ -290,9 +297,12 @@ impl Settings {
         let file = read_file(flags.database.config.as_deref())?;
         let base = Self::default();
         let listen = match flags.listen.or(file.listen) {
-            Some(text) => address(&text)?,
+            Some(text) => listen::address("listen", &text)?,
             None => base.listen,
         };
+        let operations_listen = flags.operations_listen.or(file.operations_listen).filter(|text| !text.is_empty());
+        let operations_listen =
+            operations_listen.map(|text| listen::address("operations_listen", &text)).transpose()?;
         let node_name = flags.node_name.or(file.node_name);
         let node_lease = time("node_lease", flags.node_lease.or(file.node_lease), Cluster::LEASE)?;
         let cluster_name = flags.cluster_name.or(file.cluster_name);
@@ -304,6 +314,7 @@ impl Settings {
         });
         let settings = Self {
             listen,
+            operations_listen,
             cluster,
             database_url: flags.database.database_url.or(file.database_url).unwrap_or(base.database_url),
             secret_key: flags.secret_key.or(file.secret_key),
@@ -421,6 +432,7 @@ impl Default for Settings {
         let policy = Policy::default();
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            operations_listen: None,
             database_url: Self::DATABASE_URL.to_owned(),
             cluster: None,
             secret_key: None,
@@ -455,14 +467,6 @@ pub fn sqlite_path(url: &str) -> Result<PathBuf, BadSettings> {
             "database_url: write sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned(),
         )),
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, BadSettings> {
-    use std::net::ToSocketAddrs as _;
-    text.to_socket_addrs()
-        .ok()
-        .and_then(|mut found| found.next())
-        .ok_or_else(|| BadSettings(format!("listen: {text:?} is no address; write for example 127.0.0.1:8000")))
 }
 
 /// `90s`, `5m`, `1h 30m`, `7d`, or a number of seconds.

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
@@ -35,19 +36,77 @@ pub(super) fn threads() -> Result<Runtime, Failure> {
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
     // Taken before the data is read, so that a busy port is told at once; opened after, so that nobody waits unheard.
-    let socket = bind(settings.listen)?;
+    let bound = Bound::new(&settings)?;
     let app = App::open(settings, SystemClock::new()).await?;
     let admin = first_admin(&app).await?;
-    let (listener, listening) = open(socket)?;
-    banner::print(app.settings(), listening, admin.as_ref());
+    let open = bound.open()?;
+    banner::print(app.settings(), open.listening, admin.as_ref());
     let stop = stop(&[SignalKind::terminate(), SignalKind::interrupt()])?;
-    let served = crate::serve(app.clone(), listener, stop).await;
+    let served = open.serve(&app, stop).await;
     tracing::info!("stopping");
     app.shutdown().await;
-    served.map_err(|error| Failure::Failed(format!("cannot serve: {error}")))
+    served
 }
 
-pub(super) fn bind(address: SocketAddr) -> Result<Socket, Failure> {
+/// Addresses that are taken, but where nobody is heard yet.
+pub(super) struct Bound {
+    public: Socket,
+    operations: Option<Socket>,
+}
+
+/// Addresses that are listened at.
+pub(super) struct Open {
+    public: TcpListener,
+    operations: Option<TcpListener>,
+    /// Where the public one is.
+    pub(super) listening: SocketAddr,
+}
+
+impl Bound {
+    pub(super) fn new(settings: &Settings) -> Result<Self, Failure> {
+        let operations = settings.operations_listen;
+        Ok(Self {
+            public: bind(settings.listen, "--listen")?,
+            operations: operations.map(|address| bind(address, "--operations-listen")).transpose()?,
+        })
+    }
+
+    pub(super) fn open(self) -> Result<Open, Failure> {
+        let (public, listening) = open(self.public)?;
+        let operations = self.operations.map(open).transpose()?.map(|(operations, address)| {
+            tracing::info!(%address, "metrics and health are answered on a listener of their own");
+            operations
+        });
+        Ok(Open { public, operations, listening })
+    }
+}
+
+impl Open {
+    /// Serves until `stop`. Those who run it are answered until everybody else has gone.
+    pub(super) async fn serve(self, app: &App, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
+        let (ended, end) = oneshot::channel::<()>();
+        let public = async {
+            let served = crate::serve(app.clone(), self.public, stop).await;
+            drop(ended);
+            served
+        };
+        let operations = async {
+            match self.operations {
+                Some(listener) => {
+                    let ended = async {
+                        let _ = end.await;
+                    };
+                    crate::serve_operations(app.clone(), listener, ended).await
+                }
+                None => Ok(()),
+            }
+        };
+        let (public, operations) = tokio::join!(public, operations);
+        public.and(operations).map_err(|error| Failure::Failed(format!("cannot serve: {error}")))
+    }
+}
+
+fn bind(address: SocketAddr, flag: &str) -> Result<Socket, Failure> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -56,12 +115,12 @@ pub(super) fn bind(address: SocketAddr) -> Result<Socket, Failure> {
         Ok(socket)
     };
     bound().map_err(|error: std::io::Error| {
-        Failure::Failed(format!("cannot listen on {address}: {error}; choose another address with --listen"))
+        Failure::Failed(format!("cannot listen on {address}: {error}; choose another address with {flag}"))
     })
 }
 
 /// Opens a bound socket, and says where.
-pub(super) fn open(socket: Socket) -> Result<(TcpListener, SocketAddr), Failure> {
+fn open(socket: Socket) -> Result<(TcpListener, SocketAddr), Failure> {
     let opened = || {
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;

@@ -43,9 +43,6 @@ fn open() -> Vec<Documented> {
         routes!(auth::register),
         routes!(auth::refresh),
         routes!(auth::verify),
-        routes!(operations::healthz),
-        routes!(operations::readyz),
-        routes!(operations::metrics),
         routes!(operations::openapi_json),
         routes!(operations::docs),
         routes!(files::page),
@@ -55,6 +52,16 @@ fn open() -> Vec<Documented> {
         routes!(sdk::presently_js),
         routes!(sdk::dot_js),
     ]
+}
+
+/// Routes that tell whether it lives and can serve: on every listener.
+fn health() -> Vec<Documented> {
+    vec![routes!(operations::healthz), routes!(operations::readyz)]
+}
+
+/// The figures: on the listener of those who run it, when it has one.
+fn figures() -> Vec<Documented> {
+    vec![routes!(operations::metrics)]
 }
 
 /// Routes for whoever has a good token, whatever their account's state.
@@ -123,10 +130,18 @@ fn plain(documented: Vec<Documented>) -> Router<App> {
     })
 }
 
+/// The router of the listener for those who run it: nobody is asked who they are, and nothing here is evidence.
+pub(crate) fn operations_router(app: &App) -> Router {
+    plain(health()).merge(plain(figures())).fallback(async || Problem::not_found()).with_state(app.clone())
+}
+
 /// The router.
 pub(crate) fn router(app: &App) -> Router {
+    let figures = if app.settings().operations_listen.is_some() { Vec::new() } else { figures() };
     let router = Router::new()
         .merge(plain(open()))
+        .merge(plain(health()))
+        .merge(plain(figures))
         .route("/admin/{file}", get(files::file))
         .merge(plain(token()).layer(from_fn(identify::require_token)))
         .merge(plain(active()).layer(from_fn(identify::require_active)))
@@ -152,7 +167,7 @@ pub(crate) fn openapi() -> OpenApi {
              Every path works with and without its trailing slash. Errors are application/problem+json (RFC 9457).",
         ))
         .build();
-    let mut api = [open(), token(), active(), caller(), admin(), presence::socket()]
+    let mut api = [open(), health(), figures(), token(), active(), caller(), admin(), presence::socket()]
         .into_iter()
         .flatten()
         .fold(OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build()), OpenApiRouter::routes)

@@ -41,7 +41,13 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Value>, 
 }
 
 /// Figures for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, content_type = "text/plain", body = String)))]
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses(
+        (status = 200, content_type = "text/plain", body = String),
+        (status = 404, description = "`not_found`: they are at `--operations-listen` alone", body = ProblemBody<'static>),
+    )
+)]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let text = app.metrics().render(app.presently(), app.push().crowd.len());
     ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text).into_response()

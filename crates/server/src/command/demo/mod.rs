@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use presently::clock::{Clock, SystemClock};
-use socket2::Socket;
 use tempfile::TempDir;
 use tokio::signal::unix::SignalKind;
 
 use self::chance::Chance;
 use self::crowd::Crowd;
 use self::life::Pace;
+use super::serve::Bound;
 use super::{Failure, serve};
 use crate::app::App;
 use crate::banner::{self, DemoShown};
@@ -137,12 +137,12 @@ impl Demo {
 }
 
 async fn demo(settings: Settings, users: usize) -> Result<(), Failure> {
-    let socket = serve::bind(settings.listen)?;
+    let bound = Bound::new(&settings)?;
     // From here on a signal ends the demo in order, with its folder; one that comes early is heeded when it is open.
     let stop = serve::stop(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()])?;
     let folder = folder()?;
     let path = folder.path().display().to_string();
-    let served = serve_in(&folder, settings, users, socket, stop).await;
+    let served = serve_in(&folder, settings, users, bound, stop).await;
     let removed = folder.close();
     served?;
     removed.map_err(|error| Failure::Failed(format!("cannot remove the demo's folder {path}: {error}")))
@@ -161,7 +161,7 @@ async fn serve_in(
     folder: &TempDir,
     settings: Settings,
     users: usize,
-    socket: Socket,
+    bound: Bound,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
     let database = folder.path().join("presently.db");
@@ -176,7 +176,7 @@ async fn serve_in(
         .await
         .map_err(|error| Failure::Failed(format!("cannot make up the demo's users: {error}")))?;
     let app = App::open(settings, clock).await?;
-    let served = serve_crowd(&app, Crowd::new(app.clone(), people, chance, pace), users, socket, stop).await;
+    let served = serve_crowd(&app, Crowd::new(app.clone(), people, chance, pace), users, bound, stop).await;
     app.shutdown().await;
     served
 }
@@ -185,19 +185,19 @@ async fn serve_crowd(
     app: &App,
     crowd: Crowd,
     users: usize,
-    socket: Socket,
+    bound: Bound,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
-    let (listener, listening) = serve::open(socket)?;
+    let open = bound.open()?;
     let shown = DemoShown { username: people::ADMIN, password: people::ADMIN_PASSWORD, users };
-    banner::print_demo(&shown, app.settings().log_format, listening);
+    banner::print_demo(&shown, app.settings().log_format, open.listening);
     let crowd = tokio::spawn(crowd.run());
-    let served = crate::serve(app.clone(), listener, stop).await;
+    let served = open.serve(app, stop).await;
     tracing::info!("the demo ends");
     crowd.abort();
     // Until it has gone, which takes no longer than the step it is at.
     let _ = crowd.await;
-    served.map_err(|error| Failure::Failed(format!("cannot serve: {error}")))
+    served
 }
 
 #[cfg(test)]

@@ -1,0 +1,106 @@
+//! Connections as bytes, from any address of this machine.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+/// How long anything may take that is not about time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address of this machine: 127.0.0.`last`.
+pub(crate) const fn from(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// Asserts that it says no in the one shape.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert!(self.head.contains("application/problem+json"), "{self:?}");
+        let told: Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!((&told["code"], &told["error"]), (&Value::from(code), &told["detail"]), "{self:?}");
+        if matches!(status, 429 | 503) {
+            assert!(self.header("retry-after").is_some(), "{self:?}");
+        }
+    }
+
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// A connection.
+pub(crate) struct Raw {
+    pub(crate) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects from an address of this machine.
+    pub(crate) async fn connect(from: IpAddr, to: &str) -> Self {
+        let to: SocketAddr = to.parse().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        let stream = timeout(PATIENCE, socket.connect(to)).await.expect("a connection in time").unwrap();
+        Self { stream, read: Vec::new() }
+    }
+
+    /// Sends bytes; whether they went is seen by what is answered.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Asks, and returns the answer; `None` when the connection ends before it is whole.
+    pub(crate) async fn ask(&mut self, request: impl AsRef<[u8]>) -> Option<Answer> {
+        self.send(request).await;
+        self.answer().await
+    }
+
+    /// The next answer; `None` when the connection ends before it is whole.
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+        timeout(PATIENCE, self.answer_whenever()).await.expect("an answer, or the end")
+    }
+
+    async fn answer_whenever(&mut self) -> Option<Answer> {
+        let head_ends = loop {
+            if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8_lossy(&self.read[..head_ends]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+        while self.read.len() < head_ends + length {
+            self.more().await?;
+        }
+        let body = String::from_utf8_lossy(&self.read[head_ends..head_ends + length]).into_owned();
+        self.read.drain(..head_ends + length);
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Answer { status, head, body })
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        let read = self.stream.read_buf(&mut self.read).await.unwrap_or(0);
+        (read > 0).then_some(())
+    }
+}
+
+/// A GET, as a program sends it.
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: presently.test\r\n\r\n")
+}
