@@ -37,6 +37,7 @@ class Failure(Exception):
 
 
 PROCESSORS = sorted(os.sched_getaffinity(0))
+PINNING = True
 
 
 def processors():
@@ -47,9 +48,15 @@ def pin_this_process():
     os.sched_setaffinity(0, generator_cpus())
 
 
+def leave_unpinned():
+    """Whoever measures nothing lets the system choose the processors."""
+    global PINNING
+    PINNING = False
+
+
 def pinned(command, cpu):
     """The command on one processor, where there are at least two."""
-    if len(processors()) < 2:
+    if not PINNING or len(processors()) < 2:
         return command
     return ["taskset", "-c", str(cpu), *command]
 
@@ -90,14 +97,17 @@ class Server:
     def database(self):
         return os.path.join(self.folder, "presently.db")
 
+    def launch(self):
+        """Starts it, and does not wait until it answers."""
+        with open(os.path.join(self.folder, "server.log"), "ab") as log:
+            self.process = subprocess.Popen(
+                pinned([self.program, "serve"], server_cpu()), cwd=self.folder, env=self.environment(),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
     def start(self, within_s=120):
         """Starts it; returns the seconds from exec to the first 200 at /readyz."""
-        log = open(os.path.join(self.folder, "server.log"), "ab")
         began = time.monotonic()
-        self.process = subprocess.Popen(
-            pinned([self.program, "serve"], server_cpu()), cwd=self.folder, env=self.environment(),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
+        self.launch()
         while time.monotonic() - began < within_s:
             if self.process.poll() is not None:
                 raise Failure(f"the server ended with {self.process.returncode}: {self.last_lines()}")

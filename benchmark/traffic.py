@@ -99,17 +99,17 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Kept connections to one server; more are made when all are busy."""
 
-    def __init__(self, server):
-        self.server, self.free = server, collections.deque()
+    def __init__(self, server, within_s=ANSWER_WITHIN_S):
+        self.server, self.within_s, self.free = server, within_s, collections.deque()
 
-    async def ask(self, raw):
+    async def ask(self, raw, within_s=None):
         connection = None
         while self.free and connection is None:
             connection = self.free.pop()
             if connection.transport is None:
                 connection = None
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(within_s or self.within_s):
                 if connection is None:
                     async with asyncio.timeout(CONNECT_WITHIN_S):
                         _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self.server.port)
@@ -183,16 +183,23 @@ class Stream(asyncio.Protocol):
 
 
 class Events(Stream):
-    """An event stream. Without users: of everybody, for admins."""
+    """An event stream. Without users: of everybody, for admins. With the `position` of an earlier one it goes on from there."""
 
-    def __init__(self, told, token, users=None):
+    def __init__(self, told, token, users=None, position=None):
         super().__init__(told)
-        self.token, self.users = token, users
+        self.token, self.users, self.position = token, users, position
         self.text, self.size, self.parts = b"", None, []
 
     def hello(self):
         query = "?users=" + ",".join(self.users) if self.users else ""
-        return f"GET /api/presence/events{query} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self.token}\r\n\r\n".encode()
+        last = f"Last-Event-ID: {self.position}\r\n" if self.position else ""
+        return (f"GET /api/presence/events{query} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self.token}\r\n"
+                f"{last}\r\n").encode()
+
+    def begun(self):
+        # Whoever is back in time may be told nothing for a while.
+        if self.position:
+            self.open_now()
 
     def read(self):
         # The chunks of HTTP first, then the events in them.
@@ -210,6 +217,7 @@ class Events(Stream):
         for event in events:
             fields = dict(line.partition(b": ")[::2] for line in event.split(b"\n"))
             kind = fields.get(b"event")
+            self.position = fields[b"id"].decode() if b"id" in fields else self.position
             if kind == b"presence":
                 self.told([json.loads(fields[b"data"])], False)
             elif kind == b"snapshot":
@@ -222,11 +230,11 @@ class Events(Stream):
 
 
 class Socket(Stream):
-    """A WebSocket, which is a session of its user. With `users` it watches them."""
+    """A WebSocket, which is a session of its user. With `users` it watches them; `position` is as in `Events`."""
 
-    def __init__(self, told, token, users=None):
+    def __init__(self, told, token, users=None, position=None):
         super().__init__(told)
-        self.token, self.users = token, users
+        self.token, self.users, self.position = token, users, position
         self.parts = []
 
     def hello(self):
@@ -266,8 +274,9 @@ class Socket(Stream):
             if self.users is None:
                 self.open_now()
             else:
-                self.send(json.dumps({"type": "watch", "users": self.users}).encode())
+                self.send(json.dumps({"type": "watch", "users": self.users, **(self.position or {})}).encode())
         elif kind in ("snapshot", "diff"):
+            self.position = {"epoch": message.get("epoch") or self.position["epoch"], "seq": message["seq"]}
             self.told(message["presences"], kind == "snapshot")
             self.open_now()
         elif kind == "error":
