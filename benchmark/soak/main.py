@@ -238,12 +238,13 @@ class Soak:
         return sum(self.violations.counted.values())
 
 
-def soak(kind, program, minutes, seed):
+def soak(kind, program, minutes, seed, faults):
     folder = os.path.join(TARGET, "soak", f"{kind.name.replace(' ', '-')}-{os.getpid()}")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     say(f"== soak of {kind.name} for {minutes:g} min, seed {seed}: servers' logs are in {os.path.relpath(folder)}")
     world = kind(program, folder, random.Random(seed), say)
+    world.only = faults
     try:
         one, began = Soak(world, world.open(USERS + WATCHERS)), time.monotonic()
         try:
@@ -260,6 +261,7 @@ def main():
     parser.add_argument("minutes", nargs="?", type=float, default=60, help="how long each of them runs (default 60)")
     parser.add_argument("--nodes", type=int, choices=(1, 3), help="one node on SQLite, or three on PostgreSQL and Valkey (default: one after the other)")
     parser.add_argument("--seed", type=int, default=None, help="of the faults and the acts; the same seed draws the same, at other moments")
+    parser.add_argument("--faults", default="", metavar="WORD", help="only those whose name has this in it, such as kill")
     parser.add_argument("--program", default=os.path.join(TARGET, "release", "presently"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
@@ -268,7 +270,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     kinds = {1: [OneNode], 3: [ThreeNodes], None: [OneNode, ThreeNodes]}[options.nodes]
     try:
-        violated = sum(soak(kind, os.path.abspath(options.program), options.minutes, seed) for kind in kinds)
+        violated = sum(soak(kind, os.path.abspath(options.program), options.minutes, seed, options.faults) for kind in kinds)
     except Failure as failure:
         say(f"the soak failed: {failure}")
         return 1

@@ -67,7 +67,7 @@ class Person:
 
     def tell(self, at):
         """What is known of them, for whoever reads of a violation."""
-        heard = ", ".join(f"{one.done - at:+.2f}" for one in self.truth.evidence[-3:])
+        heard = ", ".join(f"{one.what} {one.done - at:+.2f}" for one in self.truth.evidence[-3:])
         gone = f"; gone {self.truth.gone - at:+.2f}" if self.truth.gone and self.truth.gone > 0 else ""
         return (f"heard at {heard or 'never'}{gone}; override {self.truth.override.values}, barred {self.truth.barred.values}, "
                 f"invisible {self.truth.invisible.values}")
@@ -132,7 +132,7 @@ class Person:
         answer, number, sent, done = await self.people.ask(self, what, raw)
         if answer.status == 200:
             last_seen = answer.json().get("last_seen") if what == "heartbeat" else None
-            self.truth.heard(login, sent, done, None if self.mixed else activity, self.believable(last_seen))
+            self.truth.heard(what, login, sent, done, None if self.mixed else activity, self.believable(last_seen))
             return answer
         if not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
@@ -201,7 +201,7 @@ class Person:
         raw = traffic.request("PUT", "/api/presence/me", login.token, {"invisible": wanted})
         answer, number, sent, done = await self.people.ask(self, "invisible", raw, ACT_WITHIN_S)
         if answer.status == 200:
-            self.truth.heard(login, sent, done, None)
+            self.truth.heard("invisible", login, sent, done, None)
             register.acknowledged(wanted, done, self.world)
         elif not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
@@ -225,7 +225,7 @@ class Person:
             self.mixed = self.mixed or bool(self.logins)
             self.logins.append(login)
             last_seen = self.believable(told["user"]["last_seen"])
-            self.truth.heard(login, sent, done, None if self.mixed else "active", last_seen, durable=True)
+            self.truth.heard("login", login, sent, done, None if self.mixed else "active", last_seen, durable=True)
         elif not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
             self.mixed = True
@@ -283,7 +283,7 @@ class Person:
         if answer.status == 200:
             beside = "" if calm or self.world.lag == 0 else " beside a fault"
             self.world.violations.add(f"a revoked token was served{beside}", self.name, f"by node {number}")
-            self.truth.heard(login, sent, done, None)
+            self.truth.heard("a revoked token", login, sent, done, None)
             self.truth.ending()
             self.mixed = True
         elif answer.status and answer.status < 500:
@@ -331,7 +331,7 @@ class Person:
         self.truth.send(now())
         answer, number, sent, done = await self.people.ask(self, f"set {status}", raw, ACT_WITHIN_S)
         if answer.status == 200:
-            self.truth.heard("held", sent, done, "active" if status == "online" else "idle", durable=True)
+            self.truth.heard(f"set {status}", None, sent, done, "active" if status == "online" else "idle", durable=True)
         elif not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
         else:

@@ -41,8 +41,8 @@ class Times:
 
 
 class Evidence:
-    def __init__(self, login, sent, done, last_seen, durable):
-        self.login, self.sent, self.done, self.last_seen, self.durable = login, sent, done, last_seen, durable
+    def __init__(self, what, login, sent, done, last_seen, durable):
+        self.what, self.login, self.sent, self.done, self.last_seen, self.durable = what, login, sent, done, last_seen, durable
 
 
 class Register:
@@ -98,10 +98,13 @@ class Truth:
         """Evidence leaves."""
         self.sending, self.gone, self.activity = now, None, None
 
-    def heard(self, login, sent, done, activity, last_seen=None, durable=False):
+    def heard(self, what, login, sent, done, activity, last_seen=None, durable=False):
         self.sending = None
         self.latest = max(self.latest, done)
-        self.evidence = [*self.evidence[-9:], Evidence(login, sent, done, last_seen, durable)]
+        for before in self.evidence:
+            # What an administrator set holds until the next evidence, and is no more than that then.
+            before.durable = before.durable and before.login is not None
+        self.evidence = [*self.evidence[-9:], Evidence(what, login, sent, done, last_seen, durable)]
         self.activity, self.spoken = activity, done
 
     def unanswered(self, sent, node):
@@ -164,9 +167,9 @@ class Truth:
         values = set(self.override.at(a, lag))
         if self.override_ends:
             status, sent, done, length = self.override_ends
-            if b > sent + length - CLOCKS_S:
+            if b > sent + length - CLOCKS_S or self.world.stepped.within(sent, b):
                 values.add(None)
-            if self.world.silence_at_least(done + length, a) > self.world.bound:
+            if self.world.silence_at_least(done, a) > length + self.world.bound and not self.world.stepped.within(sent, b):
                 values.discard(status)
         return values
 

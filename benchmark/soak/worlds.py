@@ -62,7 +62,7 @@ class World:
         self.round, self.began, self.active, self.drawn = 0, now(), {}, []
         self.calm_since, self.stepped, self.possible = None, Times(), Times()
         self.tasks, self.faults, self.violations, self.stalled_s, self.skipped = [], 0, None, 0.0, []
-        self.slowest_start_s = 0.0
+        self.slowest_start_s, self.only = 0.0, ""
         self.clock_library = clock_library(folder)
         if not self.clock_library:
             self.skipped.append("clock steps: libfaketime is not installed, or does not work here")
@@ -173,7 +173,7 @@ class World:
         """The faults of a round: [(begins after, name, target, how long, the fault)]."""
         faults, busy, at = [], {}, 0.5
         for _ in range(self.lots.choice((1, 1, 2, 2, 3))):
-            name, target, fault, longest = self.lots.choice(self.kinds())
+            name, target, fault, longest = self.lots.choice([kind for kind in self.kinds() if self.only in kind[0]])
             length = self.lots.uniform(1.5, longest)
             at = max(at, busy.get(target, 0) + 0.5)
             faults.append((at, name, target, length, fault))
