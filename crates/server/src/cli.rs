@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command::{Failure, demo, key, migrate, serve, user, verify};
 use crate::settings::Flags;
@@ -39,16 +39,21 @@ enum Command {
     Serve(Box<Flags>),
     /// Show it alive: a server in a temporary folder with made-up users who come, idle, go and drop; nothing is kept
     Demo(Box<demo::Demo>),
-    /// Make and list accounts, set passwords; works while a server runs
+    /// Make and list accounts, set passwords, in the database of a server that runs or not
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Make, list and revoke the API keys of applications; works while a server runs
+    /// Make, list and revoke the API keys of applications, in the database of a server that runs or not
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Copy everything from a SQLite file into an empty PostgreSQL database; the server must be stopped
     MigrateFrom(migrate::MigrateFrom),
     /// Check a running server from outside, through whatever stands before it
     Verify(verify::Verify),
+}
+
+/// The command line, for whoever asks what it knows.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program with the arguments of the process.
@@ -81,10 +86,9 @@ pub fn run() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

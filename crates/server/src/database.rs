@@ -48,9 +48,24 @@ impl DatabaseUrl {
         }
     }
 
-    /// Opens it, for commands and for a server alone.
+    /// Opens it, and makes it where it is not there yet.
     pub(crate) async fn open(&self) -> Result<Database, String> {
         self.open_as(postgres::Node::default()).await
+    }
+
+    /// Opens it for a command beside the server. **A file that is not there is not made**: a command in the wrong folder would
+    /// work on an empty database that no server reads. A PostgreSQL database was named on purpose; whoever comes first makes its tables.
+    pub(crate) async fn open_beside_server(&self) -> Result<Database, String> {
+        if let Self::Sqlite(path) = self {
+            let place = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let place = place.display();
+            if !path.try_exists().map_err(|error| format!("cannot look for a database at {place}: {error}"))? {
+                return Err(format!(
+                    "there is no database at {place}: start the server there once, or say with --database-url where its database is"
+                ));
+            }
+        }
+        self.open().await
     }
 
     /// Opens it for the node of this name.

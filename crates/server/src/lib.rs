@@ -21,6 +21,7 @@ mod serve;
 mod settings;
 mod standing;
 mod tally;
+mod variables;
 mod wire;
 
 pub use app::{App, StartError};

@@ -63,7 +63,7 @@ impl Create {
     async fn run(self) -> Result<(), Failure> {
         let office = Office::open(&self.database).await?;
         let audit = office.audit("create_api_key", None, "");
-        let made = office.accounts.make_key(&self.name, office.now, Some(audit)).await.map_err(refused)?;
+        let made = office.accounts.make_key(&self.name, office.now(), Some(audit)).await.map_err(refused)?;
         // Alone on stdout, so that KEY=$(presently key create NAME) is the key and nothing else.
         say(&format!("{}\n", made.text))?;
         let sentence = format!(
@@ -100,7 +100,7 @@ impl Revoke {
         let audit = office.audit("revoke_api_key", None, "");
         let revoked = office
             .accounts
-            .revoke_key(&WhichKey::Name(self.name.clone()), office.now, Some(audit))
+            .revoke_key(&WhichKey::Name(self.name.clone()), office.now(), Some(audit))
             .await
             .map_err(|error| Failure::Failed(error.to_string()))?;
         let Some(key) = revoked else {

@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::banner::{self, FirstAdmin};
 use crate::folder::random_text;
 use crate::settings::{Flags, LogFormat, Settings};
+use crate::{cli, variables};
 
 /// Connections that wait in the kernel's queue.
 const BACKLOG: i32 = 4096;
@@ -173,7 +174,7 @@ pub(super) fn stop(kinds: &[SignalKind]) -> Result<impl Future<Output = ()> + Se
     }))
 }
 
-/// Logs go to stdout. `PRESENTLY_LOG` takes a filter such as `debug` or `presently=trace`.
+/// Logs go to stdout. `PRESENTLY_LOG` takes a filter such as `debug` or `presently=trace`. The first lines name misspelt variables.
 pub(super) fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("PRESENTLY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
@@ -182,4 +183,5 @@ pub(super) fn log(format: LogFormat) {
         LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+    variables::warn_of_unknown(&cli::command());
 }

@@ -1,4 +1,4 @@
-//! `presently user …`: accounts, from the command line. Works on the database, whether a server runs or not.
+//! `presently user …`: accounts, from the command line. Works on the database of a server, whether that runs or not.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::time::Duration;
@@ -125,19 +125,22 @@ pub(crate) fn run(command: UserCommand) -> Result<(), Failure> {
 pub(super) struct Office {
     database: Database,
     pub(super) accounts: Accounts,
-    pub(super) now: Timestamp,
 }
 
 impl Office {
     pub(super) async fn open(flags: &DatabaseFlags) -> Result<Self, Failure> {
         let url = DatabaseUrl::parse(&Settings::database_url(flags)?)?;
-        let database = url.open().await.map_err(Failure::Failed)?;
+        let database = url.open_beside_server().await.map_err(Failure::Failed)?;
         // No token is made here: any key does.
         let secret = SecretKey::new([0_u8; 32]).map_err(|error| Failure::Failed(error.to_string()))?;
         let lifetime = Duration::from_secs(1);
         let settings = AccountSettings { secret, access_lifetime: lifetime, refresh_lifetime: lifetime };
-        let now = Timestamp::from_microsecond(SystemClock::new().now().wall.0).unwrap_or_default();
-        Ok(Self { accounts: Accounts::new(database.accounts(), settings), database, now })
+        Ok(Self { accounts: Accounts::new(database.accounts(), settings), database })
+    }
+
+    /// The moment of an act: a person may have taken long to type a password.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(SystemClock::new().now().wall.0).unwrap_or_default()
     }
 
     pub(super) fn audit(&self, action: &str, account: Option<&Account>, detail: &str) -> AuditEntry {
@@ -146,7 +149,7 @@ impl Office {
             action: action.to_owned(),
             target: account.map(|account| account.id),
             detail: detail.to_owned(),
-            at: self.now,
+            at: self.now(),
         }
     }
 
@@ -173,8 +176,8 @@ pub(super) fn refused(error: ServiceError) -> Failure {
 
 impl Create {
     async fn run(self) -> Result<(), Failure> {
-        let password = password(self.password_stdin)?;
         let office = Office::open(&self.database).await?;
+        let password = password(self.password_stdin)?;
         let draft = Draft {
             username: self.name.clone(),
             email: self.email,
@@ -184,7 +187,7 @@ impl Create {
             ..Draft::default()
         };
         let audit = office.audit("create", None, &self.name);
-        let account = office.accounts.create(draft, office.now, Some(audit)).await.map_err(refused)?;
+        let account = office.accounts.create(draft, office.now(), Some(audit)).await.map_err(refused)?;
         say(&format!(
             "made user {} (id {}, {}, {})\n",
             account.username,
@@ -199,11 +202,11 @@ impl Create {
 
 impl SetPassword {
     async fn run(self) -> Result<(), Failure> {
-        let password = password(self.password_stdin)?;
         let office = Office::open(&self.database).await?;
         let account = office.named(&self.name).await?;
+        let password = password(self.password_stdin)?;
         let audit = office.audit("set_password", Some(&account), "");
-        office.accounts.set_password(account.id, &password, office.now, Some(audit)).await.map_err(refused)?;
+        office.accounts.set_password(account.id, &password, office.now(), Some(audit)).await.map_err(refused)?;
         say(&format!("set the password of {}; its sessions ended\n", account.username))?;
         office.close().await;
         Ok(())

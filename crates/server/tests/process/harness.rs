@@ -73,8 +73,18 @@ impl Place {
         finish(self.command(args), stdin).await
     }
 
-    /// Makes an account with everybody's password.
+    /// Makes the database, as the first start of a server does, but without an admin. In PostgreSQL the first command makes it.
+    pub(crate) async fn database(&self) {
+        if self.database_url.is_none() && !self.data().exists() {
+            let path = self.data().join("presently.db");
+            let stores = presently_sql::SqliteStores::open(&path, presently_sql::OpenOptions::default()).await;
+            stores.expect("the database is made").close().await;
+        }
+    }
+
+    /// Makes an account with everybody's password, also before a server was ever started.
     pub(crate) async fn user(&self, name: &str, more: &[&str]) {
+        self.database().await;
         let args = [&["user", "create", name, "--password-stdin"], more].concat();
         self.run_with(&args, PASSWORD).await.succeeded();
     }

@@ -80,6 +80,20 @@ async fn the_environment_is_held_to_the_same() {
 }
 
 #[tokio::test]
+async fn a_misspelt_variable_is_named_at_the_start_without_its_value() {
+    let place = Place::new();
+    let server = place.serve_in(("PRESENTLY_INACTIVTY_TIMEOUT", "no secret, but who knows"), &[]).await;
+    let printed = server.stdout();
+    let warning = printed.lines().find(|line| line.contains("WARN")).unwrap_or_else(|| panic!("{printed}"));
+    assert!(warning.contains("PRESENTLY_INACTIVTY_TIMEOUT"), "{warning}");
+    assert!(warning.contains("PRESENTLY_INACTIVITY_TIMEOUT"), "{warning}");
+    assert!(!printed.contains("who knows"), "{printed}");
+    drop(server);
+    let server = place.serve_in(("PRESENTLY_LOG", "info"), &[]).await;
+    assert!(!server.stdout().contains("WARN"), "{}", server.stdout());
+}
+
+#[tokio::test]
 async fn a_file_is_held_to_the_same() {
     for file in [
         "inactivity_timeout = \"50s\"",

@@ -7,7 +7,7 @@ use crate::harness::{PASSWORD, Place, eventually, ms};
 const OTHER: &str = "another long password";
 
 #[tokio::test]
-async fn create_and_list_need_no_server() {
+async fn create_and_list_need_no_server_that_runs() {
     let place = Place::new();
     place.user("alice", &["--email", "alice@example.org", "--role", "moderator"]).await;
     place.user("bob", &["--status", "pending"]).await;
@@ -27,6 +27,30 @@ async fn create_and_list_need_no_server() {
     assert_eq!((status, &told["user"]["role"]), (200, &json!("moderator")));
     let (status, told) = server.try_login("bob", PASSWORD).await;
     assert_eq!((status, &told["code"]), (403, &json!("account_pending")));
+}
+
+#[tokio::test]
+async fn in_a_folder_without_a_database_it_says_where_it_looked_and_makes_nothing() {
+    let place = Place::new();
+    for args in [
+        &["user", "create", "alice", "--password-stdin"][..],
+        // Nobody is asked for a password in vain.
+        &["user", "create", "alice"],
+        &["user", "set-password", "alice", "--password-stdin"],
+        &["user", "list"],
+        &["key", "create", "billing"],
+        &["key", "list"],
+        &["key", "revoke", "billing"],
+    ] {
+        let ran = place.run_with(args, PASSWORD).await;
+        let why = ran.failed();
+        let looked_at = place.data().join("presently.db");
+        for word in [looked_at.to_str().unwrap(), "start the server", "--database-url"] {
+            assert!(why.contains(word), "{args:?}: {why}");
+        }
+        assert_eq!(ran.stdout, "", "{args:?}");
+        assert!(!place.data().exists(), "{args:?}");
+    }
 }
 
 #[tokio::test]

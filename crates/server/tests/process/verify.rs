@@ -1,8 +1,12 @@
 //! `presently verify URL`: the checklist, against servers that pass it and servers that do not.
 
-use serde_json::Value;
+use std::process::{Command, Stdio};
 
-use crate::harness::{PASSWORD, Place, Ran, Server};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::harness::{PASSWORD, Place, Ran, Server, eventually, ms};
 
 const TIMEOUTS: [&str; 4] = ["--inactivity-timeout", "3s", "--heartbeat-interval", "1s"];
 
@@ -55,10 +59,116 @@ async fn what_fails_is_named_with_what_to_do_and_exit_1() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_one_line_and_an_address_that_is_none_exit_2() {
+async fn it_says_first_that_it_makes_test_accounts() {
     let place = Place::new();
-    let ran = place.run_with(&["verify", "http://127.0.0.1:9", "--password-stdin"], PASSWORD).await;
-    assert!(ran.failed().contains("cannot sign in as admin"), "{ran:?}");
+    let server = server(&place, &[]).await;
+    let url = format!("http://{}", server.address());
+    let ran = place.run_with(&["verify", &url, "--admin", "root", "--password-stdin"], "not the password").await;
+    assert!(ran.failed().contains("cannot sign in as root"), "{ran:?}");
+    let first = ran.stdout.lines().next().unwrap();
+    for word in ["20 test accounts", "verify-", &url, "removes them"] {
+        assert!(first.contains(word), "{word}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_stops_it_finds_no_account_left() {
+    let place = Place::new();
+    let server = server(&place, &[]).await;
+    let (_, admin) = server.login("root").await;
+    // While they are made, and in the middle of the checks.
+    for (signal, is_at) in [("INT", 3), ("TERM", 20), ("HUP", 20)] {
+        let running = Running::start(&place, &server);
+        eventually(ms(20_000), "test accounts are made", async || made(&server, &admin).await >= is_at).await;
+        running.signal(signal);
+        let ran = running.ended().await;
+        assert!(ran.failed().contains("the test accounts are removed"), "SIG{signal}: {ran:?}");
+        assert_eq!(made(&server, &admin).await, 0, "SIG{signal}");
+    }
+    let (_, sessions) = server.get("/api/users/admin/users/1/sessions/", &admin).await;
+    assert_eq!(sessions["count"], 1, "its own login ended too: {sessions}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_with_a_word_on_what_is_left() {
+    let place = Place::new();
+    let server = server(&place, &[]).await;
+    let (_, admin) = server.login("root").await;
+    let running = Running::start(&place, &server);
+    eventually(ms(20_000), "test accounts are made", async || made(&server, &admin).await == 20).await;
+    // Nothing is removed while the server stands still.
+    server.signal("STOP");
+    running.signal("INT");
+    eventually(ms(5_000), "it says what it does", async || running.printed().contains("once more")).await;
+    running.signal("INT");
+    let began = tokio::time::Instant::now();
+    let ran = running.ended().await;
+    server.signal("CONT");
+    assert!(began.elapsed() < ms(3_000), "{:?}", began.elapsed());
+    let why = ran.failed();
+    assert!(why.contains("remove the users named verify-"), "{why}");
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_password_that_goes_nowhere() {
+    let place = Place::new();
+    // There is no terminal here, so the question would be exit code 2.
+    let ran = place.run(&["verify", "http://127.0.0.1:9"]).await;
+    let why = ran.failed();
+    assert!(why.contains("http://127.0.0.1:9: no answer: ") && why.contains("refused"), "{why}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+    });
+    let ran = place.run(&["verify", &other]).await;
+    assert!(ran.failed().contains("no Presently"), "{ran:?}");
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_exit_2() {
+    let place = Place::new();
     let ran = place.run_with(&["verify", "localhost:8000", "--password-stdin"], PASSWORD).await;
     assert!(ran.misused().contains("http://localhost:8000"), "{ran:?}");
+}
+
+/// How many test accounts there are.
+async fn made(server: &Server, admin: &str) -> u64 {
+    server.get("/api/users/admin/users/?search=verify-", admin).await.1["count"].as_u64().unwrap()
+}
+
+/// A checklist under way.
+struct Running {
+    child: tokio::process::Child,
+    out: std::path::PathBuf,
+}
+
+impl Running {
+    fn start(place: &Place, server: &Server) -> Self {
+        let url = format!("http://{}", server.address());
+        let out = place.path().join("verify-stdout");
+        let mut command = place.command(&["verify", &url, "--admin", "root"]);
+        command.env("PRESENTLY_ADMIN_PASSWORD", PASSWORD);
+        command.stdout(std::fs::File::create(&out).unwrap()).stderr(Stdio::piped());
+        let mut command = tokio::process::Command::from(command);
+        Self { child: command.kill_on_drop(true).spawn().unwrap(), out }
+    }
+
+    fn printed(&self) -> String {
+        std::fs::read_to_string(&self.out).unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id().unwrap());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    async fn ended(self) -> Ran {
+        let output = self.child.wait_with_output().await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        Ran { code: output.status.code(), stdout: std::fs::read_to_string(&self.out).unwrap(), stderr }
+    }
 }

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everybody's clients ask this, so whatever stands before the server lets it through.
+const ASKED_FIRST: &str = "/api/auth/profile/";
+/// More than the test users that one run makes.
+const FOUND_MAX: usize = 1000;
 
 /// A server, as seen from here.
 pub(super) struct Client {
@@ -76,7 +81,20 @@ impl Client {
     }
 
     pub(super) async fn send(request: RequestBuilder) -> Result<Response, String> {
-        request.timeout(CALL_TIMEOUT).send().await.map_err(|error| format!("no answer: {error}"))
+        request.timeout(CALL_TIMEOUT).send().await.map_err(|error| format!("no answer: {}", cause(&error)))
+    }
+
+    /// Whether a Presently answers there, looked at without credentials and without making anything.
+    pub(super) async fn answers(&self) -> Result<(), String> {
+        let response = Self::send(self.request(Method::GET, ASKED_FIRST, "")).await?;
+        let status = response.status();
+        let told: Value = response.json().await.unwrap_or_default();
+        if status == StatusCode::UNAUTHORIZED && told["code"] == "not_authenticated" {
+            return Ok(());
+        }
+        Err(format!(
+            "what answers there is no Presently: GET {ASKED_FIRST} without a token answered {status}, not 401 not_authenticated"
+        ))
     }
 
     /// A call that must succeed.
@@ -133,13 +151,27 @@ impl Client {
         })
     }
 
-    pub(super) async fn remove(&self, admin: &Person, person: &Person) -> Result<(), String> {
-        let path = format!("/api/users/admin/users/{}/", person.id);
-        self.call(Method::DELETE, &path, &admin.token, None).await.map(|_| ())
+    /// Removes whoever is called so.
+    pub(super) async fn remove_all(&self, admin: &Person, prefix: &str) -> Result<(), String> {
+        let found = self.get(&format!("/api/users/admin/users/?per_page={FOUND_MAX}&search={prefix}"), admin).await?;
+        let mut done = Ok(());
+        for user in found["results"].as_array().into_iter().flatten() {
+            let (Some(id), Some(name)) = (user["id"].as_i64(), user["username"].as_str()) else { continue };
+            if name.starts_with(prefix) {
+                let path = format!("/api/users/admin/users/{id}/");
+                done = self.call(Method::DELETE, &path, &admin.token, None).await.map(|_| ()).and(done);
+            }
+        }
+        done
     }
 
     pub(super) async fn shown(&self, admin: &Person, id: i64) -> Result<Shown, String> {
         let path = format!("/api/users/admin/users/{id}/online-status/");
         Ok(Shown::of(&self.get(&path, admin).await?))
     }
+}
+
+/// What is beneath an error: the outermost one only says that a request failed.
+fn cause(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! What was found: ✔ or ✘ with what was seen, and what to do about it.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::{Value, json};
 
@@ -17,8 +17,19 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(url: &str, as_json: bool, shows_progress: bool) -> Self {
+    pub(super) fn new(url: &str, as_json: bool) -> Self {
+        let shows_progress = !as_json && std::io::stderr().is_terminal();
         Self { url: url.to_owned(), as_json, shows_progress, checks: Vec::new(), failed: 0 }
+    }
+
+    /// What a person should know now. With JSON nothing but JSON is on stdout.
+    pub(super) fn announce(&self, text: &str) {
+        if !self.as_json {
+            self.progress("");
+            print(text);
+        } else if std::io::stderr().is_terminal() {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
     }
 
     pub(super) fn passed(&mut self, check: &str, seen: &str) {
