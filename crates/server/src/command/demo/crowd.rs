@@ -9,13 +9,11 @@ use presently::{Activity, EndReason, Tick, UserId};
 use presently_accounts::{AccountId, AccountStatus, Admission, Caller};
 
 use super::chance::Chance;
-use super::life::{Act, Life, Pace};
+use super::life::{Act, Life, Pace, SECOND_DEVICE};
 use super::people::{Person, login};
 use crate::app::App;
 use crate::folder::random_text;
 
-/// How many have a second device.
-const SECOND_DEVICE: f64 = 0.2;
 /// How often a login whose rights changed in the middle of a beat is looked at again.
 const LOOKS_MAX: usize = 4;
 

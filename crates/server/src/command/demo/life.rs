@@ -6,6 +6,7 @@ use std::time::Duration;
 use presently::{Activity, Policy, Tick};
 
 use super::chance::Chance;
+use super::past::PRESENT;
 
 /// On the average something can be seen to happen this often.
 const SEEN_EVERY: Duration = Duration::from_millis(800);
@@ -15,10 +16,23 @@ const STAY_MAX: Duration = Duration::from_secs(300);
 /// Nothing ends sooner than this.
 const MOMENT: Duration = Duration::from_secs(2);
 
+/// How many have a second device.
+pub(super) const SECOND_DEVICE: f64 = 0.2;
+/// What those who are active do next, by chance, up to this share: idle, log out, drop; the others fall silent.
+const ACTIVE_TO: [f64; 3] = [0.5, 0.7, 0.85];
+/// What those who are idle do next: become active, log out; the others fall silent.
+const IDLE_TO: [f64; 2] = [0.65, 0.8];
+/// How long one is idle, in the stays of those who are active.
+const IDLE_STAY: f64 = 0.7;
+
 /// How fast lives go by.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     stay: Duration,
+    /// How long one is signed out: so long that as many are there as there were in the past.
+    out: Duration,
+    /// How many of those who are not there are only silent, and back sooner.
+    silent: f64,
     policy: Policy,
 }
 
@@ -26,8 +40,37 @@ impl Pace {
     /// So that among so many users something happens about every second.
     pub(super) fn new(users: usize, policy: Policy) -> Self {
         let stay = SEEN_EVERY.saturating_mul(u32::try_from(users).unwrap_or(u32::MAX)).clamp(STAY_MIN, STAY_MAX);
-        Self { stay, policy }
+        let (out, silent) = absence(stay, policy);
+        Self { stay, out, silent, policy }
     }
+}
+
+/// How long one must be signed out, on the average, for [`PRESENT`] of all to be there at any moment; and which share of those who
+/// are not there is silent.
+fn absence(stay: Duration, policy: Policy) -> (Duration, f64) {
+    let [to_idle, to_out, to_dropped] = ACTIVE_TO;
+    let [idle_to_active, idle_to_out] = IDLE_TO;
+    // How often one is what, between two logouts.
+    let active = 1.0 / ((to_out - to_idle) + to_idle * (idle_to_out - idle_to_active));
+    let idle = active * to_idle;
+    let dropped = active * (to_dropped - to_out);
+    let silent = active * (1.0 - to_dropped) + idle * (1.0 - idle_to_out);
+    // For how long: who is silent is shown until the timeout, and offline after it.
+    let shown = stay.mul_f64(active + idle * IDLE_STAY)
+        + policy.inactivity_timeout().mul_f64(silent)
+        + policy.reconnect_grace().mul_f64(dropped);
+    let unseen = stay.mul_f64(silent);
+    // With a second device some are there twice: one device is there less often than its owner.
+    let device = owner_to_device(PRESENT);
+    let absent = shown.mul_f64((1.0 - device) / device);
+    (absent.saturating_sub(unseen), (unseen.as_secs_f64() / absent.as_secs_f64()).min(1.0))
+}
+
+/// The share of the time in which one device is there, when [`SECOND_DEVICE`] have two and a person is there in this share:
+/// `person = device + SECOND_DEVICE * (device - device²)`, solved for `device`.
+fn owner_to_device(person: f64) -> f64 {
+    let (a, b) = (SECOND_DEVICE, 1.0 + SECOND_DEVICE);
+    (b - (b * b - 4.0 * a * person).sqrt()) / (2.0 * a)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +112,9 @@ impl Life {
         };
         let mut life = Self { mood, until: now };
         life.become_now(mood, now, chance, pace);
+        if mood == Mood::Out && chance.happens(pace.silent) {
+            life.until = now + chance.about(pace.stay).max(MOMENT);
+        }
         life
     }
 
@@ -85,11 +131,11 @@ impl Life {
         let (mood, act) = match self.mood {
             Mood::Out => (Mood::Active, Act::SignIn),
             Mood::Silent | Mood::Dropped => (Mood::Active, Act::Beat(Activity::Active)),
-            Mood::Active if turn < 0.5 => (Mood::Idle, Act::Beat(Activity::Idle)),
-            Mood::Active if turn < 0.7 => (Mood::Out, Act::LogOut),
-            Mood::Active if turn < 0.85 => (Mood::Dropped, Act::Drop),
-            Mood::Idle if turn < 0.65 => (Mood::Active, Act::Beat(Activity::Active)),
-            Mood::Idle if turn < 0.8 => (Mood::Out, Act::LogOut),
+            Mood::Active if turn < ACTIVE_TO[0] => (Mood::Idle, Act::Beat(Activity::Idle)),
+            Mood::Active if turn < ACTIVE_TO[1] => (Mood::Out, Act::LogOut),
+            Mood::Active if turn < ACTIVE_TO[2] => (Mood::Dropped, Act::Drop),
+            Mood::Idle if turn < IDLE_TO[0] => (Mood::Active, Act::Beat(Activity::Active)),
+            Mood::Idle if turn < IDLE_TO[1] => (Mood::Out, Act::LogOut),
             Mood::Active | Mood::Idle => (Mood::Silent, Act::Nothing),
         };
         self.become_now(mood, now, chance, pace);
@@ -113,9 +159,9 @@ impl Life {
     fn become_now(&mut self, mood: Mood, now: Tick, chance: &mut Chance, pace: &Pace) {
         let grace = pace.policy.reconnect_grace();
         let length = match mood {
-            Mood::Out => chance.about(pace.stay.mul_f64(1.5)),
+            Mood::Out => chance.about(pace.out),
             Mood::Active => chance.about(pace.stay),
-            Mood::Idle => chance.about(pace.stay.mul_f64(0.7)),
+            Mood::Idle => chance.about(pace.stay.mul_f64(IDLE_STAY)),
             Mood::Silent => pace.policy.inactivity_timeout() + chance.about(pace.stay),
             Mood::Dropped => chance.between(grace.mul_f64(0.3), grace.mul_f64(1.7)),
         };
@@ -125,8 +171,12 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::cmp::Reverse;
+    use std::collections::{BinaryHeap, HashMap};
 
+    use presently::Timestamp;
+
+    use super::super::past::past;
     use super::*;
 
     fn policy() -> Policy {
@@ -180,6 +230,54 @@ mod tests {
             }
             let per_second = changes as f64 / (minutes * 60) as f64;
             assert!((at_least..at_most).contains(&per_second), "{users}: {per_second} a second");
+        }
+    }
+
+    #[test]
+    fn as_many_stay_as_there_were_when_the_past_ended() {
+        const MINUTE: u64 = 60_000_000;
+        for (users, timeout) in [(300, 20), (2_000, 20), (2_000, 120)] {
+            let policy =
+                Policy::new(Duration::from_secs(timeout), Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+            let (mut chance, pace) = (Chance::new(7), Pace::new(users, policy));
+            let mut devices = Vec::new();
+            for owner in 0..users {
+                let now = Timestamp(1_800_000_000_000_000);
+                let past = past(&owner.to_string().into(), true, now, policy, &mut chance);
+                let present = past.present.map(|(_, activity)| activity);
+                let shown_until = present.map_or(Tick(0), |_| Tick(0) + policy.inactivity_timeout());
+                devices.push((owner, Life::begin(present, Tick(0), &mut chance, &pace), shown_until));
+                if chance.happens(SECOND_DEVICE) {
+                    devices.push((owner, Life::begin(None, Tick(0), &mut chance, &pace), Tick(0)));
+                }
+            }
+            let dues = devices.iter().enumerate();
+            let mut dues: BinaryHeap<_> =
+                dues.map(|(place, (_, life, _))| Reverse((life.due(Tick(0), &mut chance, &pace), place))).collect();
+            for minute in 0..40 {
+                let there: std::collections::HashSet<_> =
+                    devices.iter().filter(|device| device.2 > Tick(minute * MINUTE)).map(|device| device.0).collect();
+                let (there, expected) = (there.len() as f64, PRESENT * users as f64);
+                // Four times the deviation of so many who each are there or not.
+                let chance_alone = 4.0 * (expected * (1.0 - PRESENT)).sqrt();
+                assert!(
+                    (there - expected).abs() < chance_alone,
+                    "{users}: {there} after {minute} minutes, not {expected}"
+                );
+                while let Some(&Reverse((now, place))) = dues.peek()
+                    && now < Tick((minute + 1) * MINUTE)
+                {
+                    dues.pop();
+                    let (_, life, shown_until) = &mut devices[place];
+                    *shown_until = match life.step(now, &mut chance, &pace) {
+                        Act::SignIn | Act::Beat(_) => now + policy.inactivity_timeout(),
+                        Act::Drop => now + policy.reconnect_grace(),
+                        Act::LogOut => now,
+                        Act::Nothing => *shown_until,
+                    };
+                    dues.push(Reverse((life.due(now, &mut chance, &pace), place)));
+                }
+            }
         }
     }
 }

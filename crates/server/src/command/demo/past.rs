@@ -1,5 +1,6 @@
 //! The day before the demo. **A past leads to its present**: each transition begins where the one before it ended, and
-//! who is present at the end is so because of the last one.
+//! who is present at the end is so because of the last one. As many are there at the end as the lives that go on from it keep there
+//! ([`Pace`](super::life::Pace)), so that a curve over both has no step.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -19,12 +20,12 @@ const ACTIVE: Duration = Duration::from_secs(20 * 60);
 const IDLE: Duration = Duration::from_secs(8 * 60);
 /// Nothing was shorter than this.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How many are there at the end.
-const PRESENT: f64 = 0.45;
+/// How many are there at the end, and from then on.
+pub(super) const PRESENT: f64 = 0.45;
 /// How busy it was at the quietest time, half a day ago.
 const QUIETEST: f64 = 0.3;
-/// Who did not come within the day was last seen within this.
-const LONG_AGO: Duration = Duration::from_secs(30 * 86_400);
+/// Who did not come within the day was last seen between these: before any visit that reaches into it.
+const LONG_AGO: [Duration; 2] = [DAY.saturating_mul(2), DAY.saturating_mul(30)];
 
 /// What happened to one user.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ fn busy(ago: Duration) -> f64 {
     QUIETEST + (1.0 - QUIETEST) * f64::midpoint(1.0, turn.cos())
 }
 
-/// From when to when they were there, as times before now, the newest first; one that ends at zero goes on.
+/// From when to when they were there, as times before now, the newest first; one that ends at zero goes on, and the oldest began before
+/// the day.
 fn visits(may_be_present: bool, chance: &mut Chance) -> Vec<(Duration, Duration)> {
     let mut visits = Vec::new();
     let mut ago = Duration::ZERO;
@@ -51,10 +53,10 @@ fn visits(may_be_present: bool, chance: &mut Chance) -> Vec<(Duration, Duration)
     }
     loop {
         let end = ago + chance.about(GAP.div_f64(busy(ago))) + MINUTE;
-        ago = end + chance.about(VISIT) + MINUTE;
-        if ago > DAY {
+        if end > DAY {
             return visits;
         }
+        ago = end + chance.about(VISIT) + MINUTE;
         visits.push((ago, end));
     }
 }
@@ -62,7 +64,7 @@ fn visits(may_be_present: bool, chance: &mut Chance) -> Vec<(Duration, Duration)
 /// Makes up what happened to `user` until `now`.
 pub(super) fn past(user: &UserId, may_be_present: bool, now: Timestamp, policy: Policy, chance: &mut Chance) -> Past {
     let at = |ago: Duration| Timestamp(now.0.saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)));
-    let long_ago = at(chance.between(DAY, LONG_AGO));
+    let long_ago = at(chance.between(LONG_AGO[0], LONG_AGO[1]));
     let mut presence =
         PresenceRow { user: user.clone(), status: Status::Offline, last_seen: Some(long_ago), since: long_ago };
     let (mut transitions, mut present) = (Vec::new(), None);
@@ -136,5 +138,25 @@ mod tests {
             present += usize::from(past.present.is_some());
         }
         assert!((150..260).contains(&present), "{present} of 450 who may");
+    }
+
+    #[test]
+    fn the_numbers_change_little_by_little() {
+        let (now, mut chance, users) = (Timestamp(1_800_000_000_000_000), Chance::new(11), 2_000);
+        let pasts: Vec<_> = (0..users)
+            .map(|user: i32| past(&user.to_string().into(), true, now, Policy::default(), &mut chance).transitions)
+            .collect();
+        let there_then = |minutes: i64| {
+            let then = Timestamp(now.0 - minutes * 60_000_000);
+            let last = |rows: &&Vec<TransitionRow>| rows.iter().rev().find(|row| row.at <= then).map(|row| row.to);
+            pasts.iter().filter(|rows| last(rows).is_some_and(|status| status != Status::Offline)).count() as f64
+        };
+        let day = 24 * 60;
+        for ago in (10..180).chain(day - 180..day).step_by(10) {
+            let (before, after) = (there_then(ago), there_then(ago - 10));
+            assert!((after - before).abs() < 0.05 * f64::from(users), "{before} {ago} minutes ago, then {after}");
+        }
+        assert!(there_then(day) > 0.3 * f64::from(users), "a day ago they were there as well: {}", there_then(day));
+        assert!((there_then(0) - PRESENT * f64::from(users)).abs() < 0.05 * f64::from(users));
     }
 }
