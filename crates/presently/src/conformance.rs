@@ -70,6 +70,7 @@ promises![
     transitions_of_one_moment_keep_their_order,
     the_transition_before_a_moment_is_found,
     changes_of_numbers_are_told_by_slices,
+    the_beginning_of_the_history_is_known,
     pruning_is_bounded_and_spares_the_young,
     any_name_comes_back_as_it_was,
     any_moment_comes_back_as_it_was,

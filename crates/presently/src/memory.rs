@@ -200,6 +200,13 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn history_begins(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.with(|kept| {
+            let rows = kept.transitions.values().flatten();
+            rows.filter(|row| row.audience.includes(Sight::Insider)).map(|row| row.at).min()
+        })
+    }
+
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.with(|kept| kept.prune(before, limit))
     }

@@ -95,6 +95,15 @@ impl Presently {
         Ok(self.shared().store.net_changes(from, to, every).await?)
     }
 
+    /// When the kept history begins; `None` when nothing is kept.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Closed`].
+    pub async fn history_begins(&self) -> Result<Option<Timestamp>, Error> {
+        self.shared().closed()?;
+        Ok(self.shared().store.history_begins().await?)
+    }
+
     /// This moment, on the clock that decides.
     #[must_use]
     pub fn now(&self) -> Now {

@@ -51,6 +51,9 @@ pub trait Store: Send + Sync + 'static {
     /// slices of `every` from `from` on. In order; slices in which neither changed may be left out.
     async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError>;
 
+    /// When the oldest kept transition for [`Sight::Insider`] was decided; `None` when none is kept.
+    async fn history_begins(&self) -> Result<Option<Timestamp>, StoreError>;
+
     /// Drops transitions older than `before`, at most `limit`; returns how many went.
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 

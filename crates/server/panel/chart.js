@@ -12,7 +12,7 @@ const RIGHT = 8;
 const TICK = 90;
 const MINUTE_MS = 60_000;
 /** Minutes between two times below the chart. */
-const STEPS = [5, 10, 15, 30, 60, 120, 180, 240, 360, 720];
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720];
 
 /** @typedef {{at: string, online: number, away: number}} Sample */
 

@@ -64,7 +64,7 @@ export function showOverview({ place }) {
         const told = await get(`/api/users/admin/overview/samples/?window=${span}`);
         if (over || mine !== round) return;
         put(picture, chart(told.samples, `Online and away over the last ${span}`));
-        say(honest, `Counted each minute since this server started (${exact(told.sampled_since)}); before that reckoned back from the history of transitions, where erased accounts are missing.`);
+        say(honest, source(told));
       } catch {
         // The figures say that the server does not answer.
       }
@@ -78,8 +78,9 @@ export function showOverview({ place }) {
     tiles.online.set(count(told.online));
     tiles.away.set(count(told.away));
     tiles.sessions.set(count(told.sessions), `${count(told.streams)} open streams and sockets`);
-    tiles.heartbeats.set(rate(told.heartbeats_per_second), "all evidence of life, last minute");
-    tiles.transitions.set(rate(told.transitions_per_minute), "last minute");
+    const observed = told.observed_seconds < 60 ? `first ${length(told.observed_seconds)}` : "last minute";
+    tiles.heartbeats.set(rate(told.heartbeats_per_second), `all evidence of life, ${observed}`);
+    tiles.transitions.set(rate(told.transitions_per_minute), told.transitions_per_minute === null ? "known when a minute is over" : observed);
     tiles.lateness.set(
       late.count === 0 ? "nobody yet" : late.p99_seconds === null ? "over 30 s" : `≤ ${late.p99_seconds} s`,
       late.count === 0 ? "nobody fell silent since the start" : `99 of 100, of ${count(late.count)} since the start; ${percent(late.within_a_second)} within a second`,
@@ -133,8 +134,16 @@ function tile(title, status) {
   };
 }
 
-/** @param {number} amount */
-const rate = (amount) => (amount >= 100 ? count(Math.round(amount)) : amount >= 10 || amount === 0 ? amount.toFixed(0) : amount.toFixed(1));
+/** Where the samples come from. @param {any} told */
+function source({ samples, sampled_since: since }) {
+  const counted = `Counted each minute since this server started (${exact(since)})`;
+  // A moment of the start belongs to it, by whichever clock reading it was written down.
+  if (Date.parse(samples[0].at) >= Date.parse(since) - 1_000) return `${counted}; there is no history of the time before.`;
+  return `${counted}; before that reckoned back from the history of transitions, where erased accounts are missing.`;
+}
+
+/** @param {number | null} amount */
+const rate = (amount) => (amount === null ? "not yet" : amount >= 100 ? count(Math.round(amount)) : amount >= 10 || amount === 0 ? amount.toFixed(0) : amount.toFixed(1));
 
 /** @param {number | null} share */
 const percent = (share) => (share === null ? "none" : share === 1 ? "all" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`);

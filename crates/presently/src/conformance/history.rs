@@ -83,6 +83,17 @@ pub async fn changes_of_numbers_are_told_by_slices(store: Arc<dyn Store>) -> Out
     Ok(())
 }
 
+/// The oldest line that insiders may know, whoever it is about.
+pub async fn the_beginning_of_the_history_is_known(store: Arc<dyn Store>) -> Outcome {
+    assert_eq!(store.history_begins().await?, None);
+    let unseen = TransitionRow { audience: Audience::Others, ..flip("carol", 1) };
+    store.commit(&Batch { transitions: vec![flip("bob", 5), flip("alice", 3), unseen], ..Batch::default() }).await?;
+    assert_eq!(store.history_begins().await?, Some(at(3)));
+    store.prune_transitions(at(4), 10).await?;
+    assert_eq!(store.history_begins().await?, Some(at(5)));
+    Ok(())
+}
+
 /// Strictly before, the newest, of that user.
 pub async fn the_transition_before_a_moment_is_found(store: Arc<dyn Store>) -> Outcome {
     let transitions = vec![flip("alice", 1), flip("alice", 3), flip("bob", 4)];

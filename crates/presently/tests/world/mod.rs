@@ -186,6 +186,9 @@ impl Store for GateStore {
     async fn net_changes(&self, from: Timestamp, to: Timestamp, every: Duration) -> Result<Vec<NetChange>, StoreError> {
         self.memory.net_changes(from, to, every).await
     }
+    async fn history_begins(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.memory.history_begins().await
+    }
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.memory.prune_transitions(before, limit).await
     }

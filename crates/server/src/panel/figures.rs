@@ -1,8 +1,8 @@
 //! What the overview draws: how many were online and away in the last day, and how busy the last minute was.
 //!
 //! The day before this start is reckoned back, once, from the numbers of now and the transitions that the history kept; from then on a
-//! sample is taken each minute. **What was not kept is not made up**: erased accounts, and history that was pruned or given up, are missing
-//! in the reckoned part.
+//! sample is taken each minute. **What was not kept is not made up**: nothing is told of the time before the history begins; erased accounts,
+//! and history that was given up, are missing in the reckoned part; a rate is that of the time in which it was counted, never of a longer one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,6 +18,9 @@ pub(crate) const SAMPLE_EVERY: Duration = Duration::from_secs(60);
 const SAMPLES_MAX: usize = 24 * 60 + 1;
 /// Between two tallies.
 pub(crate) const TALLY_EVERY: Duration = Duration::from_secs(5);
+/// Shorter than this no rate by the second, and by the minute, is told: it would be made of one or two events.
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 /// The tallies of a minute, both ends included.
 const TALLIES_MAX: usize = 13;
 
@@ -32,8 +35,12 @@ pub(crate) struct Sample {
 /// How busy the last minute was, or as much of it as was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Pace {
-    pub(crate) transitions_per_minute: f64,
-    pub(crate) evidence_per_second: f64,
+    /// Over how much time it was counted.
+    pub(crate) observed: Duration,
+    /// `None` before a minute was seen.
+    pub(crate) transitions_per_minute: Option<f64>,
+    /// `None` before a second was seen.
+    pub(crate) evidence_per_second: Option<f64>,
 }
 
 /// The samples and tallies of this process.
@@ -47,6 +54,7 @@ impl Figures {
     /// Reckons the day before this moment back from the history.
     pub(crate) async fn reckon(&self, presently: &Presently) -> Result<(), presently::Error> {
         presently.settled().await?;
+        let Some(begins) = presently.history_begins().await? else { return Ok(()) };
         let now = presently.now().wall;
         let counts = presently.counts();
         let micros = i64::try_from(SAMPLE_EVERY.as_micros()).unwrap_or(i64::MAX);
@@ -62,6 +70,9 @@ impl Figures {
                 away -= change.away;
             }
             let at = Timestamp(from.0 + slice * micros);
+            if at < begins {
+                break;
+            }
             reckoned.push_front(Sample { at, online: online.max(0).unsigned_abs(), away: away.max(0).unsigned_abs() });
         }
         let mut samples = self.samples.lock();
@@ -103,13 +114,14 @@ impl Figures {
     pub(crate) fn pace(&self, at: Tick, now: &Tally) -> Pace {
         let tallies = self.tallies.lock();
         let Some((since, before)) = tallies.front() else { return Pace::default() };
-        let seconds = (at - *since).as_secs_f64();
-        if seconds < 1.0 {
-            return Pace::default();
-        }
+        let observed = at - *since;
+        let rate = |of: u64, unit: Duration| {
+            (observed >= unit).then(|| of as f64 * unit.as_secs_f64() / observed.as_secs_f64())
+        };
         Pace {
-            transitions_per_minute: now.transitions.saturating_sub(before.transitions) as f64 * 60.0 / seconds,
-            evidence_per_second: now.evidence.saturating_sub(before.evidence) as f64 / seconds,
+            observed,
+            transitions_per_minute: rate(now.transitions.saturating_sub(before.transitions), MINUTE),
+            evidence_per_second: rate(now.evidence.saturating_sub(before.evidence), SECOND),
         }
     }
 }
@@ -126,12 +138,18 @@ mod tests {
     fn the_pace_is_that_of_the_last_minute() {
         let figures = Figures::default();
         let at = |seconds: u64| Tick::default() + Duration::from_secs(seconds);
-        assert_eq!(figures.pace(at(0), &tally(5, 5)), Pace::default());
-        for step in 0..=20 {
+        let pace = |second, tally| {
+            let Pace { observed, transitions_per_minute, evidence_per_second } = figures.pace(at(second), &tally);
+            (observed.as_secs(), transitions_per_minute, evidence_per_second)
+        };
+        assert_eq!(pace(0, tally(5, 5)), (0, None, None));
+        figures.tally(at(0), tally(0, 0));
+        assert_eq!(pace(0, tally(1, 1)), (0, None, None), "one event is no rate");
+        assert_eq!(pace(4, tally(1, 2)), (4, None, Some(0.5)), "nor is one in four seconds fifteen in a minute");
+        for step in 1..=20 {
             figures.tally(at(step * 5), tally(step * 10, step * 100));
         }
-        let pace = figures.pace(at(100), &tally(200, 2_000));
-        assert_eq!(pace, Pace { transitions_per_minute: 120.0, evidence_per_second: 20.0 });
+        assert_eq!(pace(100, tally(200, 2_000)), (60, Some(120.0), Some(20.0)));
     }
 
     #[test]

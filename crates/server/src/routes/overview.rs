@@ -35,6 +35,7 @@ pub(crate) async fn overview(State(app): State<App>) -> axum::Json<OverviewBody>
         away: stats.counts.away,
         sessions: stats.counts.sessions,
         streams: app.push().crowd.len() as u64,
+        observed_seconds: pace.observed.as_secs_f64(),
         transitions_per_minute: pace.transitions_per_minute,
         heartbeats_per_second: pace.evidence_per_second,
         lateness: LatenessBody {
@@ -55,6 +56,8 @@ pub(crate) async fn overview(State(app): State<App>) -> axum::Json<OverviewBody>
 }
 
 /// How many were online and away over the last hour, by minutes, or the last day, by five minutes; the last one is of now.
+///
+/// There are fewer when the history does not reach back so far.
 #[utoipa::path(
     get, path = "/api/users/admin/overview/samples/", tag = "admin", security(("token" = [])), operation_id = "overview_samples",
     params(("window" = Option<String>, Query, description = "`hour` (the default) or `day`")),

@@ -31,10 +31,12 @@ pub(crate) struct OverviewBody {
     pub(crate) sessions: u64,
     /// Open event streams and sockets.
     pub(crate) streams: u64,
-    /// Changes of status in the last minute (or reckoned up from as much of it as was seen).
-    pub(crate) transitions_per_minute: f64,
-    /// Evidence of life taken a second, over the last minute: heartbeats, other requests, touches.
-    pub(crate) heartbeats_per_second: f64,
+    /// Over how many seconds the next two were counted: the last minute, or as much of it as this process has seen.
+    pub(crate) observed_seconds: f64,
+    /// Changes of status in the last minute; null before a minute was seen.
+    pub(crate) transitions_per_minute: Option<f64>,
+    /// Evidence of life taken a second: heartbeats, other requests, touches; null before a second was seen.
+    pub(crate) heartbeats_per_second: Option<f64>,
     pub(crate) lateness: LatenessBody,
     /// Resident memory; 0 where the system does not tell.
     pub(crate) resident_bytes: u64,
@@ -87,7 +89,8 @@ pub(crate) struct SampleBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Samples)]
 pub(crate) struct SamplesBody {
-    /// Oldest first. Before `sampled_since` reckoned back from the history, from then on sampled.
+    /// Oldest first. Before `sampled_since` reckoned back from the history, from then on sampled; nothing is told of the time before the
+    /// history begins.
     pub(crate) samples: Vec<SampleBody>,
     /// When this process started to sample.
     #[schema(value_type = String, format = DateTime)]

@@ -115,6 +115,11 @@ impl Store for PostgresStores {
         Ok(self.shared.pool.rows(query, rows::net_change).await?)
     }
 
+    async fn history_begins(&self) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT at FROM transitions WHERE audience IS DISTINCT FROM 'others' ORDER BY at LIMIT 1";
+        Ok(self.shared.pool.rows(sqlx::query(SQL), rows::moment).await?.pop())
+    }
+
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         // Several nodes prune: what another one is at is passed over.
         const SQL: &str = "DELETE FROM transitions WHERE id IN \

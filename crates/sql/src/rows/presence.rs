@@ -2,7 +2,7 @@
 
 use futures_util::{Stream, TryStreamExt as _};
 use presently::store::{Audience, EvidenceBlock, NetChange, Saved, Sight, TransitionRow, VeilRow};
-use presently::{HeldRow, OverrideRow, PresenceRow, Reason, Source, Status};
+use presently::{HeldRow, OverrideRow, PresenceRow, Reason, Source, Status, Timestamp};
 
 use super::Columns;
 use crate::failure::Failure;
@@ -67,6 +67,10 @@ pub(crate) fn not_for(sight: Sight) -> &'static str {
 /// A slice, and how many more were online, and away, at its end than at its beginning.
 pub(crate) fn net_change(row: &impl Columns) -> Result<NetChange, Failure> {
     Ok(NetChange { slice: row.number(0)?.unsigned_abs(), online: row.number(1)?, away: row.number(2)? })
+}
+
+pub(crate) fn moment(row: &impl Columns) -> Result<Timestamp, Failure> {
+    row.at(0)
 }
 
 pub(crate) fn status_override(row: &impl Columns) -> Result<OverrideRow, Failure> {

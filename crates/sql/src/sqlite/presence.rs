@@ -169,6 +169,11 @@ impl Store for SqliteStores {
         Ok(self.rows(query, rows::net_change).await?)
     }
 
+    async fn history_begins(&self) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT at FROM transitions WHERE audience IS NOT 'others' ORDER BY at LIMIT 1";
+        Ok(self.rows(sqlx::query(SQL), rows::moment).await?.pop())
+    }
+
     async fn prune_transitions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         const SQL: &str = "DELETE FROM transitions WHERE id IN \
              (SELECT id FROM transitions WHERE at < ? ORDER BY at LIMIT ?)";
