@@ -206,7 +206,9 @@ impl App {
         self.0.started
     }
 
-    pub(crate) fn openapi(&self) -> Bytes {
+    /// The OpenAPI document, as JSON.
+    #[must_use]
+    pub fn openapi(&self) -> Bytes {
         self.0.openapi.clone()
     }
 

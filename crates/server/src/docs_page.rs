@@ -41,7 +41,11 @@ pub(crate) fn render(api: &OpenApi) -> String {
     for (tag, calls) in by_tag {
         let _ = write!(page, "<h2>{}</h2>{calls}", escaped(tag));
     }
-    page.push_str("<h2>Shapes</h2>");
+    page.push_str("<h2>Errors of many calls</h2><section><table>");
+    for (name, answer) in document["components"]["responses"].as_object().into_iter().flatten() {
+        row(&mut page, &Json::String(name.clone()), answer["description"].as_str().unwrap_or_default());
+    }
+    page.push_str("</table></section><h2>Shapes</h2>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         let name = escaped(name);
         let _ = write!(page, "<section id=\"{name}\"><h3>{name}</h3>");
@@ -83,7 +87,9 @@ fn call_section(page: &mut String, path: &str, method: &str, call: &Json) {
         let _ = write!(page, "<p>Sends {}</p>", link(&sent));
     }
     page.push_str("<table>");
-    for (status, answer) in call["responses"].as_object().into_iter().flatten() {
+    // What any call may answer stands on the page once.
+    let own = call["responses"].as_object().into_iter().flatten().filter(|(_, answer)| answer.get("$ref").is_none());
+    for (status, answer) in own {
         let shape = reference(answer).map(|name| link(&name)).unwrap_or_default();
         let _ = write!(
             page,

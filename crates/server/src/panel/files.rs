@@ -83,7 +83,10 @@ static FILES: LazyLock<Vec<(&'static str, File)>> = LazyLock::new(|| {
 /// The admin panel: a page that needs nothing from outside.
 #[utoipa::path(
     get, path = "/admin", tag = "panel", operation_id = "panel",
-    responses((status = 200, content_type = "text/html", body = String))
+    responses(
+        (status = 200, content_type = "text/html", body = String),
+        (status = 304, description = "`If-None-Match` names what is there"),
+    )
 )]
 pub(crate) async fn page(headers: HeaderMap) -> Response {
     PAGE.answer(&headers)
@@ -92,7 +95,10 @@ pub(crate) async fn page(headers: HeaderMap) -> Response {
 /// What to do when somebody shows the wrong status.
 #[utoipa::path(
     get, path = "/admin/troubleshooting", tag = "panel", operation_id = "troubleshooting",
-    responses((status = 200, content_type = "text/html", body = String))
+    responses(
+        (status = 200, content_type = "text/html", body = String),
+        (status = 304, description = "`If-None-Match` names what is there"),
+    )
 )]
 pub(crate) async fn troubleshooting(headers: HeaderMap) -> Response {
     GUIDE.answer(&headers)

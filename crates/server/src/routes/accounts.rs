@@ -15,7 +15,7 @@ use crate::identify::By;
 use crate::problem::{Problem, ProblemBody};
 use crate::push::viewer;
 use crate::routes::status::account;
-use crate::wire::{AllUsers, CreateUser, PatchUser, User, UsersPage, convert};
+use crate::wire::{AllUsers, CreateUser, PatchUser, User, UsersPage, convert, words};
 
 /// Accounts in one answer to `all-users`.
 const ALL_USERS_MAX: u64 = 50_000;
@@ -89,10 +89,10 @@ fn query(params: &Params) -> Result<PageQuery, Problem> {
         ("page" = Option<u64>, Query, description = "From 1"),
         ("per_page" = Option<u64>, Query, description = "1 to 1000, default 20"),
         ("search" = Option<String>, Query, description = "In username, e-mail and names, in any case"),
-        ("status" = Option<String>, Query, description = "`active`, `pending`, `suspended`, `banned`, or `inactive` (deactivated)"),
-        ("role" = Option<String>, Query, description = "`admin`, `moderator`, `user`"),
-        ("online_status" = Option<String>, Query, description = "`online`, `away`, `offline`"),
-        ("ordering" = Option<String>, Query, description = "`created_at`, `username`, `last_seen`, `online_status`, each with `-`; default `-created_at`"),
+        ("status" = Option<words::ShownState>, Query, description = "`inactive`: deactivated"),
+        ("role" = Option<words::Rank>, Query),
+        ("online_status" = Option<words::Shown>, Query),
+        ("ordering" = Option<words::Order>, Query, description = "Default `-created_at`; never seen counts as oldest"),
     ),
     responses(
         (status = 200, body = UsersPage),

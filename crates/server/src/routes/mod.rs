@@ -4,6 +4,7 @@ mod accounts;
 mod acts;
 mod audit;
 pub(crate) mod auth;
+mod document;
 pub(crate) mod heartbeat;
 mod keys;
 mod online;
@@ -26,6 +27,7 @@ use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, R
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
+use self::document::Kind;
 use crate::app::App;
 use crate::front::X_PRESENTLY_DEMO;
 use crate::identify;
@@ -167,9 +169,23 @@ pub(crate) fn openapi() -> OpenApi {
              Every path works with and without its trailing slash. Errors are application/problem+json (RFC 9457).",
         ))
         .build();
-    let mut api = [open(), health(), figures(), token(), active(), caller(), admin(), presence::socket()]
-        .into_iter()
-        .flatten()
+    let kinds = [
+        (Kind::Open, open()),
+        (Kind::Open, health()),
+        (Kind::Open, figures()),
+        (Kind::Token, token()),
+        (Kind::Active, active()),
+        (Kind::Caller, caller()),
+        (Kind::Admin, admin()),
+        (Kind::Active, presence::socket()),
+    ];
+    let documented = kinds.into_iter().flat_map(|(kind, routes)| {
+        routes.into_iter().map(move |(schemas, mut paths, methods)| {
+            document::add_answers(&mut paths, kind);
+            (schemas, paths, methods)
+        })
+    });
+    let mut api = documented
         .fold(OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build()), OpenApiRouter::routes)
         .into_openapi();
     let others: Vec<_> = api
@@ -180,6 +196,7 @@ pub(crate) fn openapi() -> OpenApi {
         .collect();
     api.paths.paths.extend(others);
     describe_answers(&mut api);
+    document::complete(&mut api);
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(
         "token",
@@ -204,8 +221,7 @@ pub(crate) fn mark_as_demo(api: &mut OpenApi) {
 fn describe_answers(api: &mut OpenApi) {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
     for item in api.paths.paths.values_mut() {
-        let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in methods.into_iter().flatten() {
+        for (operation, _) in document::operations(item) {
             for (status, answer) in &mut operation.responses.responses {
                 let RefOr::T(answer) = answer else { continue };
                 let Some(status) = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok()) else {
@@ -223,7 +239,7 @@ fn describe_answers(api: &mut OpenApi) {
 }
 
 fn under_other_name(mut item: PathItem) -> PathItem {
-    for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+    for (operation, _) in document::operations(&mut item) {
         if let Some(id) = &mut operation.operation_id {
             id.push_str("_under_users");
         }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::extract::Params;
 use crate::panel::figures::Sample;
 use crate::problem::{Problem, ProblemBody};
-use crate::wire::{ClusterBody, LatenessBody, Moment, OverviewBody, SampleBody, SamplesBody};
+use crate::wire::{ClusterBody, LatenessBody, Moment, OverviewBody, SampleBody, SamplesBody, words};
 
 /// The promise: at most a second.
 const PROMISED_SECONDS: f64 = 1.0;
@@ -60,7 +60,7 @@ pub(crate) async fn overview(State(app): State<App>) -> axum::Json<OverviewBody>
 /// There are fewer when the history does not reach back so far.
 #[utoipa::path(
     get, path = "/api/users/admin/overview/samples/", tag = "admin", security(("token" = [])), operation_id = "overview_samples",
-    params(("window" = Option<String>, Query, description = "`hour` (the default) or `day`")),
+    params(("window" = Option<words::Window>, Query, description = "Default `hour`")),
     responses(
         (status = 200, body = SamplesBody),
         (status = 400, body = ProblemBody<'static>),

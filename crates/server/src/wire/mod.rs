@@ -9,6 +9,7 @@ mod requests;
 mod seen;
 mod touch;
 mod user;
+pub(crate) mod words;
 
 pub(crate) use frames::{ClientFrame, ServerFrame, USER_BYTES_MAX, user_ids};
 pub(crate) use key::{CreateKey, KeyBody, Keys, MadeKeyBody};

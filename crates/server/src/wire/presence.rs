@@ -3,12 +3,14 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::words;
+
 /// The answer to a heartbeat.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HeartbeatBody {
     #[schema(example = "Heartbeat recorded")]
     pub(crate) message: &'static str,
-    #[schema(example = "online")]
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     #[schema(format = DateTime)]
     pub(crate) last_seen: String,
@@ -17,7 +19,7 @@ pub(crate) struct HeartbeatBody {
 /// The caller's own presence.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OwnStatus {
-    #[schema(example = "online")]
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     #[schema(format = DateTime)]
     pub(crate) last_seen: Option<String>,
@@ -28,7 +30,7 @@ pub(crate) struct OwnStatus {
 pub(crate) struct OnlineStatusBody {
     pub(crate) user_id: i64,
     pub(crate) username: String,
-    #[schema(example = "online")]
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     #[schema(format = DateTime)]
     pub(crate) last_seen: Option<String>,
@@ -42,10 +44,13 @@ pub(crate) struct OnlineUser {
     pub(crate) username: String,
     /// Empty unless the caller is an admin.
     pub(crate) email: String,
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     #[schema(format = DateTime)]
     pub(crate) last_seen: Option<String>,
+    #[schema(value_type = words::Rank)]
     pub(crate) role: &'static str,
+    #[schema(value_type = words::State)]
     pub(crate) status: &'static str,
 }
 
@@ -65,6 +70,7 @@ pub(crate) struct StatusSet {
     pub(crate) message: String,
     pub(crate) user_id: i64,
     /// What is shown now.
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     #[schema(format = DateTime)]
     pub(crate) last_seen: Option<String>,
@@ -86,7 +92,7 @@ pub(crate) struct SessionBody {
     /// When it ends unless something is heard.
     #[schema(format = DateTime)]
     pub(crate) deadline: String,
-    #[schema(example = "active")]
+    #[schema(value_type = words::Seen)]
     pub(crate) activity: &'static str,
 }
 

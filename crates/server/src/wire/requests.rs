@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
+use super::words;
+
 /// A login.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Login {
@@ -41,7 +43,7 @@ pub(crate) struct Logout {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Heartbeat {
     /// What the client saw of its person: `active` (also when absent) or `idle`.
-    #[schema(example = "active")]
+    #[schema(value_type = Option<words::Seen>)]
     pub(crate) activity: Option<String>,
     /// The tab or device, within this login: 1 to 64 printable characters without `/`.
     #[schema(example = "tab-7")]
@@ -53,7 +55,7 @@ pub(crate) struct Heartbeat {
 pub(crate) struct SetOnlineStatus {
     /// `online`, `away`, `offline`, or null to clear an override.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, example = "away")]
+    #[schema(value_type = Option<words::Shown>)]
     pub(crate) status: Option<Option<String>>,
     /// Seconds that an override stands; without it the status holds until the user's next evidence.
     pub(crate) expires_in: Option<f64>,
@@ -74,8 +76,10 @@ pub(crate) struct CreateUser {
     pub(crate) first_name: Option<String>,
     pub(crate) last_name: Option<String>,
     /// `admin`, `moderator` or `user` (default).
+    #[schema(value_type = Option<words::Rank>)]
     pub(crate) role: Option<String>,
     /// `active` (default), `pending`, `suspended` or `banned`.
+    #[schema(value_type = Option<words::State>)]
     pub(crate) status: Option<String>,
     pub(crate) is_staff: Option<bool>,
 }
@@ -88,6 +92,7 @@ pub(crate) struct PatchUser {
     pub(crate) last_name: Option<String>,
     pub(crate) bio: Option<String>,
     /// `admin`, `moderator` or `user`.
+    #[schema(value_type = Option<words::Rank>)]
     pub(crate) role: Option<String>,
     pub(crate) is_staff: Option<bool>,
     /// False deactivates the account at once; `activate/` reverses it.

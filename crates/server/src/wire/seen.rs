@@ -5,7 +5,7 @@ use presently::UserId;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::SessionBody;
+use super::{SessionBody, words};
 
 /// A time: RFC 3339 in UTC with `Z` and microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct PresenceBody {
     #[serde(serialize_with = "as_text")]
     #[schema(value_type = String, example = "5")]
     pub(crate) user_id: UserId,
-    #[schema(example = "online", pattern = "^(online|away|offline)$")]
+    #[schema(value_type = words::Shown)]
     pub(crate) status: &'static str,
     /// The last evidence of life; null when there never was any.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -77,14 +77,16 @@ pub(crate) struct OwnPresence {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Transition)]
 pub(crate) struct TransitionBody {
+    #[schema(value_type = words::Shown)]
     pub(crate) from: &'static str,
+    #[schema(value_type = words::Shown)]
     pub(crate) to: &'static str,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) at: Moment,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) last_seen: Option<Moment>,
-    /// Why: `evidence`, `activity`, `logout`, `disconnected`, `expired`, `set`, `override`, `override_ended`, `forced_logout`, `barred`, `mended`.
-    #[schema(example = "evidence")]
+    /// Why.
+    #[schema(value_type = words::Why)]
     pub(crate) reason: &'static str,
 }
 
@@ -101,7 +103,9 @@ pub(crate) struct History {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OverrideBody {
     /// On whose word: `admin`, `user` or `application`.
+    #[schema(value_type = words::Word)]
     pub(crate) source: &'static str,
+    #[schema(value_type = words::Shown)]
     pub(crate) status: &'static str,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) set_at: Moment,
@@ -115,6 +119,7 @@ pub(crate) struct OverrideBody {
 pub(crate) struct AccountState {
     pub(crate) id: i64,
     pub(crate) username: String,
+    #[schema(value_type = words::State)]
     pub(crate) status: &'static str,
     pub(crate) is_active: bool,
     /// Whether an account in this state may be present at all.
@@ -129,12 +134,14 @@ pub(crate) struct ExplanationBody {
     /// The answer in one sentence.
     pub(crate) because: String,
     /// What the sessions alone would show.
+    #[schema(value_type = words::Shown)]
     pub(crate) merged: &'static str,
     /// The live sessions, oldest first.
     pub(crate) sessions: Vec<SessionBody>,
     /// The overrides that stand, strongest first: the first one is shown.
     pub(crate) overrides: Vec<OverrideBody>,
     /// A status that was set until the user's next evidence.
+    #[schema(value_type = Option<words::Shown>)]
     pub(crate) held: Option<&'static str>,
     pub(crate) invisible: bool,
     /// Whether the user may not be present.

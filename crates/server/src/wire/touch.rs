@@ -8,6 +8,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::words;
+
 /// Users in one call.
 pub(crate) const TOUCHED_MAX: usize = 10_000;
 
@@ -31,7 +33,7 @@ pub(crate) struct Touched {
     #[schema(example = "socket-7")]
     pub(crate) session: Option<String>,
     /// `active` (also when absent) or `idle`.
-    #[schema(example = "active")]
+    #[schema(value_type = Option<words::Seen>)]
     pub(crate) activity: Option<String>,
 }
 

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::words;
+
 /// An account with its live presence.
 #[derive(Serialize, ToSchema, Debug)]
 #[schema(as = User)]
@@ -18,16 +20,17 @@ pub(crate) struct User {
     /// URL of a picture.
     pub(crate) avatar: Option<String>,
     pub(crate) bio: String,
-    #[schema(example = "user", pattern = "^(admin|moderator|user)$")]
+    #[schema(value_type = words::Rank)]
     pub(crate) role: &'static str,
-    #[schema(example = "active", pattern = "^(active|pending|suspended|banned)$")]
+    #[schema(value_type = words::State)]
     pub(crate) status: &'static str,
     /// `inactive` when `is_active` is false, else `status`.
+    #[schema(value_type = words::ShownState)]
     pub(crate) display_status: &'static str,
     pub(crate) is_active: bool,
     pub(crate) is_staff: bool,
     /// The live one.
-    #[schema(example = "online", pattern = "^(online|away|offline)$")]
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     pub(crate) is_online: bool,
     /// The last evidence of life; null when there never was any.
@@ -88,10 +91,13 @@ pub(crate) struct ListedUser {
     pub(crate) email: String,
     pub(crate) first_name: String,
     pub(crate) last_name: String,
+    #[schema(value_type = words::Shown)]
     pub(crate) online_status: &'static str,
     #[schema(format = DateTime)]
     pub(crate) last_seen: Option<String>,
+    #[schema(value_type = words::Rank)]
     pub(crate) role: &'static str,
+    #[schema(value_type = words::State)]
     pub(crate) status: &'static str,
     pub(crate) is_active: bool,
     #[schema(format = DateTime)]

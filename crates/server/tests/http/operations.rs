@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, TestServer, secs};
+use crate::harness::{PASSWORD, TestServer, assert_time, secs};
 use crate::routes::{OPERATIONS, ROUTES};
 
 #[tokio::test]
@@ -131,6 +131,7 @@ async fn every_operation_says_what_it_answers_and_has_a_name_of_its_own() {
             let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has a name"));
             assert!(names.insert(name.to_owned()), "{name} is taken");
             for (status, response) in responses {
+                let response = followed(&document, response);
                 assert!(response["description"].is_string(), "{method} {path} {status} is described");
                 if status.starts_with('4') || status.starts_with('5') {
                     let types = response["content"]
@@ -139,6 +140,118 @@ async fn every_operation_says_what_it_answers_and_has_a_name_of_its_own() {
                     assert!(types.contains_key("application/problem+json"), "{method} {path} {status} is a problem");
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_call_that_looks_at_a_token_says_how_it_refuses_one() {
+    let server = TestServer::start().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let needs = if operation["security"].is_array() { ["401", "403", "503"].as_slice() } else { &["503"] };
+            for status in needs {
+                // Signing out and asking whether a token is good are there for every account.
+                let is_for_all = *status == "403" && path.ends_with("/logout/");
+                let answers = &operation["responses"];
+                assert!(is_for_all || answers[*status].is_object(), "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_schema_has_an_example_that_fits_it() {
+    let server = TestServer::start().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(schemas.len() > 40, "{}", schemas.len());
+    for (name, schema) in schemas {
+        if schema["enum"].is_array() {
+            continue;
+        }
+        let example = schema["examples"].get(0).or_else(|| schema.get("example"));
+        let example = example.unwrap_or_else(|| panic!("{name} has an example"));
+        fits(&document, schema, example, name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_one_of_a_few_words_is_an_enumeration() {
+    let server = TestServer::start().await;
+    let document = server.get("/api/openapi.json").await.ok();
+    let words = ["role", "online_status", "display_status", "activity", "source", "merged", "held"];
+    let (mut of_words, schemas) = (0, document["components"]["schemas"].as_object().unwrap());
+    for (name, schema) in schemas {
+        let everywhere = schema["properties"].as_object().into_iter().flatten();
+        for (field, about) in everywhere {
+            let is_one = words.contains(&field.as_str()) || (field == "status" && about["type"] != "integer");
+            if is_one || (name == "Transition" && ["from", "to", "reason"].contains(&field.as_str())) {
+                let about = followed(&document, about);
+                assert!(about["enum"].is_array(), "{name}.{field}: {about}");
+                of_words += 1;
+            }
+        }
+    }
+    assert!(of_words >= 20, "{of_words}");
+    let user = &schemas["User"]["properties"];
+    let of = |field: &str| followed(&document, &user[field])["enum"].clone();
+    assert_eq!(of("online_status"), json!(["online", "away", "offline"]));
+    assert_eq!(of("status"), json!(["active", "pending", "suspended", "banned"]));
+    let list = document["paths"]["/api/users/admin/users/"]["get"]["parameters"].as_array().unwrap();
+    let ordering = list.iter().find(|parameter| parameter["name"] == "ordering").unwrap();
+    let words = &followed(&document, &ordering["schema"])["enum"];
+    assert!(words.as_array().is_some_and(|words| words.contains(&json!("-last_seen"))), "{ordering}");
+}
+
+/// What a reference, or the part of a choice that is not null, leads to.
+fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    if let Some(reference) = value["$ref"].as_str() {
+        return followed(document, document.pointer(&reference[1..]).unwrap_or_else(|| panic!("{reference}")));
+    }
+    match value["oneOf"].as_array().into_iter().flatten().find(|option| option["type"] != "null") {
+        Some(option) => followed(document, option),
+        None => value,
+    }
+}
+
+/// Holds `value` against a schema of the document, as far as ours go.
+fn fits(document: &Value, schema: &Value, value: &Value, place: &str) {
+    let schema = if value.is_null() { schema } else { followed(document, schema) };
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(value), "{place}: {value} is none of {words:?}");
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        fits(document, part, value, place);
+    }
+    let kinds = match &schema["type"] {
+        Value::Array(kinds) => kinds.clone(),
+        Value::Null => return,
+        kind => vec![kind.clone()],
+    };
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_i64() && kinds.contains(&json!("integer")) => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(kinds.contains(&json!(kind)), "{place}: {value} is none of {kinds:?}");
+    if schema["format"] == "date-time" {
+        assert_time(value);
+    }
+    for (place, item) in value.as_array().into_iter().flatten().map(|item| (format!("{place}[]"), item)) {
+        fits(document, &schema["items"], item, &place);
+    }
+    for field in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        assert!(value.get(field).is_some(), "{place}.{field} is required");
+    }
+    for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+        if let Some(value) = value.get(field) {
+            fits(document, schema, value, &format!("{place}.{field}"));
         }
     }
 }

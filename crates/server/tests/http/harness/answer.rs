@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::secs;
+use super::{documented, secs};
 
 /// An answer that keeps the conventions.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ impl Answer {
         let show = self.show();
         assert!(self.status < 500 || self.status == 503, "no 5xx: {show}");
         assert!(!(300..400).contains(&self.status), "no redirect: {show}");
+        documented::check(&self.what, self.status, &show);
         assert!(self.header("x-request-id").is_some_and(|id| !id.is_empty()), "X-Request-Id: {show}");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "nosniff: {show}");
         if self.status < 400 {

@@ -4,6 +4,7 @@
 //! that each answer owes. A test that sends anything therefore tests those too.
 
 mod answer;
+mod documented;
 mod nodes;
 mod people;
 mod server;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::nodes::{Group, Node, Nodes, OneNode, agree, agree_now, count, on_each};
 use super::wire::Wire;
-use super::{SECRET, TIMEOUT, rfc3339, secs};
+use super::{SECRET, TIMEOUT, documented, rfc3339, secs};
 
 /// A running server with its folder and its clock: one node, or [several](super::nodes).
 pub(crate) struct TestServer {
@@ -195,6 +195,7 @@ impl TestServer {
             settings.secret_key = Some(SECRET.to_owned());
             (self.prepare)(&mut settings);
             let (running, address) = run(settings, self.clock.clone()).await;
+            documented::learn(&running.app.openapi());
             nodes.push(Node { app: running.app.clone(), address, runtime: running.runtime.handle().clone() });
             self.running.push(running);
         }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::nodes::{Node, Nodes, agree};
-use super::{Answer, RawAnswer, TestServer, secs};
+use super::{Answer, RawAnswer, TestServer, documented, secs};
 
 impl TestServer {
     /// A request without credentials.
@@ -149,7 +149,10 @@ impl Call {
     pub(crate) async fn status(self) -> u16 {
         let Self { request, what, nodes } = self;
         agree(&nodes).await;
-        request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}")).status().as_u16()
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}"));
+        let status = answer.status().as_u16();
+        documented::check(&what, status, "its body was not read");
+        status
     }
 }
 
