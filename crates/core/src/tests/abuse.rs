@@ -186,15 +186,50 @@ fn a_clock_of_deadlines_that_goes_back_after_all_breaks_nothing() {
 #[test]
 fn an_engine_that_is_never_drained_does_not_grow_with_those_who_come_and_go() {
     let mut engine = Engine::new(Policy::default(), Limits::default(), 0, 1, 1);
-    for round in 0..100_000_u64 {
+    let mut longest = 0;
+    for round in 0..10_000_u64 {
         let now = Now { tick: Tick(round), wall: Timestamp(round as i64) };
         for _ in 0..2 {
             engine.apply(now, Input::Evidence { user: "alice", session: "s", activity: None }).expect("accepted");
         }
         engine.apply(now, Input::EndUser { user: "alice", reason: EndReason::Logout }).expect("accepted");
+        longest = longest.max(engine.heard_len());
     }
-    assert!(engine.heard_len() <= 1024);
+    assert_eq!(longest, 1024);
     engine.check_invariants();
+}
+
+#[test]
+fn the_list_of_those_heard_is_tidied_when_half_of_it_is_gone_and_loses_nobody() {
+    let mut engine = Engine::new(Policy::default(), Limits::default(), 0, 1, 1);
+    let at = |moment: u64| Now { tick: Tick(moment), wall: Timestamp(moment as i64) };
+    let mut opened = 0;
+    let mut open = |engine: &mut Engine, user: &str| {
+        opened += 1;
+        engine.apply(at(opened), Input::Evidence { user, session: "s", activity: None }).expect("accepted");
+        engine.renew(at(opened), user, "s", None);
+    };
+    let stay: Vec<String> = (0..1000).map(|number| std::format!("stays-{number}")).collect();
+    stay.iter().for_each(|user| open(&mut engine, user));
+    assert_eq!(engine.heard_len(), 1000);
+    let mut longest = 0;
+    for round in 0..3000 {
+        open(&mut engine, "comes and goes");
+        engine
+            .apply(at(round), Input::EndUser { user: "comes and goes", reason: EndReason::Logout })
+            .expect("accepted");
+        longest = longest.max(engine.heard_len());
+    }
+    // Looking through the list costs as much as it is long: not before as many have gone.
+    assert_eq!(longest, 2000);
+    engine.check_invariants();
+    // Heard again, and not listed twice.
+    assert!(engine.renew(at(9000), &stay[0], "s", None));
+    let mut kept = Vec::new();
+    engine.drain_evidence(&mut |number, _| kept.push(number));
+    kept.sort_unstable();
+    assert_eq!(kept, (1..=1000).collect::<Vec<_>>());
+    assert_eq!(engine.heard_len(), 0);
 }
 
 #[test]
@@ -224,7 +259,9 @@ fn visiting_in_small_steps_sees_everybody_once_and_ends() {
 #[test]
 fn contradictory_timings_cannot_be_built() {
     let seconds = Duration::from_secs;
-    assert!(Policy::new(seconds(60), seconds(30), seconds(10)).is_ok());
+    let policy = Policy::new(seconds(60), seconds(30), seconds(10)).expect("sound");
+    let timings = (policy.inactivity_timeout(), policy.heartbeat_interval(), policy.reconnect_grace());
+    assert_eq!(timings, (seconds(60), seconds(30), seconds(10)));
     let refused = |timeout, interval, grace| Policy::new(timeout, interval, grace).expect_err("refused");
     assert!(matches!(refused(seconds(59), seconds(30), seconds(10)), PolicyError::TimeoutTooShort { .. }));
     assert_eq!(refused(seconds(60), Duration::ZERO, seconds(10)), PolicyError::IntervalTooShort);

@@ -1,6 +1,9 @@
 //! The machine's clock steps; deadlines do not notice, and what is told follows the clock.
 
+use std::time::Duration;
+
 use super::script::check;
+use crate::{Tick, Timestamp};
 
 #[test]
 fn a_clock_that_steps_forward_throws_nobody_offline() {
@@ -76,4 +79,11 @@ fn sessions_stay_in_the_order_of_opening_when_the_clock_steps_between_them() {
         7202s alice merged=online first:active:heard=7200s:left=118s second:active:heard=3602s:left=120s
         ",
     );
+}
+
+#[test]
+fn time_between_two_moments_is_never_negative() {
+    let (early, late) = (Timestamp(-3), Timestamp(4));
+    assert_eq!([late.since(early), late.since(late), early.since(late)], [7, 0, 0].map(Duration::from_micros));
+    assert_eq!([Tick(9) - Tick(2), Tick(2) - Tick(9)], [7, 0].map(Duration::from_micros));
 }

@@ -136,6 +136,88 @@ proptest! {
 }
 
 #[test]
+fn an_act_names_the_user_whom_it_is_about_and_says_whether_it_outlives_its_node() {
+    let user = || "alice".into();
+    let session = || "phone".into();
+    let (source, status, reason) = (Source::Admin, Status::Away, EndReason::Logout);
+    let (after, activity, number, set_at, last_evidence) = (1, Activity::Idle, 2, Timestamp(3), Timestamp(4));
+    let lateness = Duration::ZERO;
+    // What a person or a program asked for is still true when its node comes back under another name.
+    for act in [
+        Act::Evidence { user: user(), session: session(), after, activity: None },
+        Act::EndSession { user: user(), session: session(), reason },
+        Act::EndUser { user: user(), reason },
+        Act::Set { user: user(), status },
+        Act::Override { user: user(), source, status, ends_after: None },
+        Act::ClearOverride { user: user(), source },
+        Act::Bar { user: user() },
+        Act::Unbar { user: user() },
+        Act::Forget { user: user() },
+    ] {
+        assert_eq!((act.user(), act.outlives_its_node()), (Some("alice"), true), "{act:?}");
+    }
+    // What an owner or a leader noticed is not.
+    for act in [
+        Act::Claim { user: user(), session: session(), after, activity, last_evidence, remaining: Duration::ZERO },
+        Act::Expire { user: user(), number, dropped: false, last_evidence, lateness },
+        Act::EndTimer { user: user(), source: None, set_at, lateness },
+    ] {
+        assert_eq!((act.user(), act.outlives_its_node()), (Some("alice"), false), "{act:?}");
+    }
+    for (act, outlives) in [
+        (Act::Joined, false),
+        (Act::Lost { node: Node(1), heir: Node(2) }, false),
+        (Act::Heard { sessions: vec![] }, true),
+        (Act::Tick, false),
+    ] {
+        assert_eq!((act.user(), act.outlives_its_node()), (None, outlives), "{act:?}");
+    }
+}
+
+#[test]
+fn members_are_led_by_the_eldest_and_each_is_inherited_by_the_next() {
+    let members: Members = [Node(5), Node(2), Node(9), Node(2)].into_iter().collect();
+    assert_eq!((members.leader(), Members::new().leader()), (Some(Node(2)), None));
+    assert_eq!(members.nodes().collect::<Vec<_>>(), [Node(2), Node(5), Node(9)]);
+    let heirs = [2, 5, 9, 7, 99].map(|node| members.heir_of(Node(node)).map(|Node(heir)| heir));
+    assert_eq!(heirs, [Some(5), Some(9), Some(2), Some(9), Some(2)]);
+    let alone: Members = [Node(5)].into_iter().collect();
+    assert_eq!(alone.heir_of(Node(5)), None);
+    assert!(members.is_live(Node(5)) && !members.is_live(Node(6)));
+}
+
+#[test]
+fn members_change_by_entries_alone_and_a_repetition_asks_for_nothing() {
+    let mut members = Members::new();
+    let mut admit = |node, count, act| {
+        let entry = Entry { seq: 1, node: Node(node), count, wall: Timestamp(0), act };
+        std::format!("{:?}", members.admit(&entry))
+    };
+    let bar = || Act::Bar { user: "alice".into() };
+    let lost = |node, heir| Act::Lost { node: Node(node), heir: Node(heir) };
+    assert_eq!(admit(1, 1, bar()), "Nothing", "it is no member yet");
+    assert_eq!(admit(1, 1, Act::Joined), "Joined(Node(1))");
+    assert_eq!(admit(1, 1, Act::Joined), "Nothing");
+    assert_eq!(admit(2, 4, Act::Joined), "Joined(Node(2))");
+    assert_eq!(admit(2, 4, bar()), "Nothing", "its count is not above the last one");
+    assert_eq!(admit(2, 5, bar()), "User(\"alice\")");
+    // A first entry that comes again counts as far as it goes.
+    assert_eq!(admit(2, 9, Act::Joined), "Nothing");
+    assert_eq!(admit(2, 3, Act::Joined), "Nothing");
+    assert_eq!(admit(2, 9, bar()), "Nothing");
+    assert_eq!(admit(2, 10, Act::Tick), "Nothing");
+    assert_eq!(admit(3, 1, Act::Joined), "Joined(Node(3))");
+    // The heir is the one whom the entry names, or the next one when that one is lost as well.
+    assert_eq!(admit(3, 2, lost(1, 3)), "Lost { node: Node(1), heir: Some(Node(3)) }");
+    assert_eq!(admit(3, 3, lost(1, 3)), "Nothing");
+    assert_eq!(admit(1, 9, Act::Joined), "Nothing", "who was lost does not come back under the same name");
+    assert_eq!(admit(3, 4, lost(2, 1)), "Lost { node: Node(2), heir: Some(Node(3)) }");
+    assert_eq!(admit(3, u64::MAX, lost(3, 3)), "Lost { node: Node(3), heir: None }");
+    assert_eq!([1, 2, 3, 4].map(|node| members.count_of(Node(node))), [Some(1), Some(10), Some(4), None]);
+    assert_eq!(members.leader(), None);
+}
+
+#[test]
 fn what_a_lost_node_owned_has_a_full_timeout_at_its_heir() {
     let (mut one, mut two) = (engine(Node(1)), engine(Node(2)));
     let mut members: Members = [Node(1), Node(2)].into_iter().collect();

@@ -220,3 +220,50 @@ fn an_empty_engine_has_nothing_to_wait_for() {
         ",
     );
 }
+
+#[test]
+fn what_is_due_beyond_the_horizon_of_the_wheel_waits_at_the_horizon() {
+    // Where time stands is bucket 293, which began 0.191931s before; the farthest one is 1023 further on.
+    let day = Duration::from_secs(86_400);
+    let policy = Policy::new(day, Duration::from_secs(30), Duration::from_secs(10)).expect("a sound policy");
+    check_with(
+        policy,
+        Limits::default(),
+        "
+        0s evidence alice/phone
+        0s next
+        267.9s sweep
+        267.9s next
+        268s sweep 1
+        268s next
+        ",
+        "
+        0s +alice/phone active
+        0s alice offline->online Evidence, seen 0s
+        0s next 267.981381s
+        267.9s next 267.981381s
+        268s next 536.154693s
+        ",
+    );
+}
+
+#[test]
+fn of_what_is_due_at_the_same_moment_sessions_end_before_overrides() {
+    check(
+        "
+        0s evidence alice/phone
+        0s override alice admin away 120s
+        120s sweep
+        ",
+        "
+        0s +alice/phone active
+        0s alice offline->online Evidence, seen 0s
+        0s +alice admin=away until 120s
+        0s alice online->away Override, seen 0s
+        120s -alice/phone
+        120s =alice away, seen 0s
+        120s -alice admin
+        120s alice away->offline OverrideEnded, seen 0s, 0s late
+        ",
+    );
+}
