@@ -435,6 +435,23 @@ fn a_drop_never_makes_a_deadline_later() {
 }
 
 #[test]
+fn a_drop_that_changes_no_deadline_changes_no_reason() {
+    check(
+        "
+        0s evidence alice/socket
+        110s drop alice/socket
+        120s sweep
+        ",
+        "
+        0s +alice/socket active
+        0s alice offline->online Evidence, seen 0s
+        120s -alice/socket
+        120s alice online->offline Expired, seen 0s, 0s late
+        ",
+    );
+}
+
+#[test]
 fn a_client_that_reconnects_again_and_again_never_flaps() {
     check(
         "
