@@ -32,7 +32,7 @@ pub enum LoginError {
     /// Right password; the account may not sign in.
     #[error("the account is {}", .0.as_str())]
     NotActive(AccountStatus),
-    /// Too many failures for this account from this address.
+    /// Too many failures for this account from this address, or from this address for any.
     #[error("too many failed attempts")]
     Throttled {
         /// When to try again.
@@ -94,6 +94,12 @@ pub enum ServiceError {
     /// The input does not do.
     #[error("some fields are not valid")]
     Invalid(FieldErrors),
+    /// Too many accounts were registered from this address.
+    #[error("too many registrations")]
+    TooManyRegistrations {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Too many passwords are being hashed at once.
     #[error("too many passwords at once")]
     Busy,

@@ -1,16 +1,16 @@
-//! The line before the password hasher. **No more hashes run at once than there are cores, and the line has an end.**
+//! The password hasher. **One core is left to everything else, and addresses take turns** ([`Line`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::PasswordHash;
+use crate::line::Line;
+use crate::network::Network;
 use crate::password::{self, Stored};
 
-const WAITING_MAX: usize = 64;
 const SLOWEST_MAX: Duration = Duration::from_secs(2);
 
 /// The line is full.
@@ -26,9 +26,7 @@ pub(crate) struct Verdict {
 }
 
 pub(crate) struct Hashing {
-    /// Those who wait and those who are served.
-    line: Arc<Semaphore>,
-    slots: Arc<Semaphore>,
+    line: Line,
     /// The slowest verification of a hash that costs something else than ours do, in microseconds.
     slowest_us: AtomicU64,
     /// How many hashes were computed.
@@ -39,21 +37,25 @@ impl Hashing {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            line: Arc::new(Semaphore::new(cores + WAITING_MAX)),
-            slots: Arc::new(Semaphore::new(cores)),
+            line: Line::new(cores.saturating_sub(1).max(1)),
             slowest_us: AtomicU64::new(0),
             runs: Arc::new(AtomicU64::new(0)),
         }
     }
 
     /// Compares `password` with `stored`, or, when there is no hash that can be compared with, with one that never matches.
-    pub(crate) async fn verify(&self, password: &str, stored: Option<&PasswordHash>) -> Result<Verdict, Busy> {
+    pub(crate) async fn verify(
+        &self,
+        network: Network,
+        password: &str,
+        stored: Option<&PasswordHash>,
+    ) -> Result<Verdict, Busy> {
         let stored = stored.and_then(|stored| Stored::parse(&stored.0));
         let (is_known, stored) = (stored.is_some(), stored.or_else(Stored::nobody).ok_or(Busy)?);
         let (outdated, costs_other) = (!stored.is_current(), !stored.costs_as_nobody());
         let password = password.to_owned();
         let (matches, took) = self
-            .run(move || {
+            .run(network, move || {
                 let start = Instant::now();
                 (stored.verify(password.as_bytes()), start.elapsed())
             })
@@ -65,9 +67,9 @@ impl Hashing {
         Ok(Verdict { right: matches && is_known, outdated, took })
     }
 
-    pub(crate) async fn hash(&self, password: &str) -> Result<PasswordHash, Busy> {
+    pub(crate) async fn hash(&self, network: Network, password: &str) -> Result<PasswordHash, Busy> {
         let password = password.to_owned();
-        self.run(move || password::hash(password.as_bytes())).await?.ok_or(Busy)
+        self.run(network, move || password::hash(password.as_bytes())).await?.ok_or(Busy)
     }
 
     /// Waits until a failed verification has taken as long as the slowest: while there are hashes of another cost than ours, the time
@@ -80,13 +82,16 @@ impl Hashing {
         }
     }
 
-    /// The permits go with the work and not with who waits for it: a caller who leaves does not make room for another hash.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let place = self.line.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let slot = self.slots.clone().acquire_owned().await.map_err(|_| Busy)?;
+    /// The place goes with the work and not with who waits for it: a caller who leaves does not make room for another hash.
+    async fn run<T: Send + 'static>(
+        &self,
+        network: Network,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let place = self.line.place(network).await?;
         let runs = self.runs.clone();
         tokio::task::spawn_blocking(move || {
-            let _held = (place, slot);
+            let _held = place;
             runs.fetch_add(1, Ordering::Relaxed);
             work()
         })
@@ -103,31 +108,31 @@ impl Hashing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::polled::poll_once;
 
     #[tokio::test]
-    async fn who_comes_when_the_line_is_full_is_sent_away_and_the_others_are_served() {
+    async fn a_core_is_left_and_the_place_goes_with_the_work() {
         let hashing = Arc::new(Hashing::new());
+        let cores = std::thread::available_parallelism().expect("cores").get();
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let gate = Arc::new(std::sync::Mutex::new(gate));
-        let places = hashing.line.available_permits();
-        let mut waiting = Vec::new();
+        let places = cores.saturating_sub(1).max(1);
         for _ in 0..places {
-            let (hashing, gate) = (hashing.clone(), gate.clone());
-            waiting.push(tokio::spawn(async move {
-                hashing.run(move || gate.lock().is_ok_and(|gate| gate.recv().is_ok())).await
-            }));
+            let gate = gate.clone();
+            let mut work = Box::pin(
+                hashing.run(Network::NONE, move || gate.lock().is_ok_and(|gate| gate.recv().is_ok())),
+            );
+            assert!(poll_once(work.as_mut()).await.is_none(), "it works");
+            // Whoever asked leaves.
+            drop(work);
         }
-        while hashing.line.available_permits() > 0 {
-            tokio::task::yield_now().await;
+        let mut next = Box::pin(hashing.run(Network::NONE, || ()));
+        assert!(poll_once(next.as_mut()).await.is_none(), "all places are taken");
+        open.send(()).expect("it waits");
+        assert!(next.await.is_ok(), "there is room again");
+        for _ in 1..places {
+            open.send(()).expect("it waits");
         }
-        assert!(hashing.run(|| ()).await.is_err());
-        for _ in 0..places {
-            open.send(()).expect("they wait");
-        }
-        for task in waiting {
-            assert!(task.await.expect("no panic").is_ok());
-        }
-        assert!(hashing.run(|| ()).await.is_ok(), "there is room again");
     }
 
     #[tokio::test]
@@ -135,7 +140,7 @@ mod tests {
         let hashing = Hashing::new();
         for stored in [None, Some(PasswordHash(String::new())), Some(PasswordHash("!unusable".to_owned()))] {
             let before = hashing.runs();
-            assert!(!hashing.verify("password", stored.as_ref()).await.expect("there is room").right);
+            assert!(!hashing.verify(Network::NONE, "password", stored.as_ref()).await.expect("there is room").right);
             assert_eq!(hashing.runs(), before + 1);
         }
     }

@@ -38,17 +38,22 @@ mod api_key;
 mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counters;
 mod error;
 mod fields;
 mod follow;
 mod hashing;
 mod key_cache;
 mod key_store;
+mod line;
 mod login;
 mod manage;
 pub mod memory;
+mod network;
 mod new_password;
 mod password;
+#[cfg(test)]
+mod polled;
 mod service;
 mod session;
 pub mod store;

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::fields::may_be_username;
+use crate::fields::{self, may_be_username};
 use crate::hashing::Busy;
+use crate::network::Network;
 use crate::new_password::PASSWORD_BYTES_MAX;
 use crate::service::Accounts;
 use crate::store::CredentialSession;
@@ -24,16 +25,19 @@ impl Accounts {
         device: &Device,
         now: Timestamp,
     ) -> Result<SignedIn, LoginError> {
-        // Nobody can have such a name or password: there is nothing to find out, and nothing to hide.
-        if !may_be_username(username) || password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
-            return Err(LoginError::InvalidCredentials);
-        }
-        let pair = self.inner.throttle.pair(username, device.address);
-        let attempt = self.inner.throttle.begin(pair, now).await.map_err(|refusal| match refusal {
+        let network = Network::of(device.address);
+        let attempt = self.inner.throttle.begin(username, network, now).await.map_err(|refusal| match refusal {
             Refusal::TooMany(retry_after) => LoginError::Throttled { retry_after },
             Refusal::Busy => LoginError::Busy,
         })?;
-        let outcome = self.sign_in(username, password, device, now).await;
+        // Nobody can have such a name or password: there is nothing to find out, and nothing to hide.
+        let is_possible =
+            may_be_username(username) && !password.is_empty() && password.len() <= PASSWORD_BYTES_MAX;
+        let outcome = if is_possible {
+            self.sign_in(username, password, device, now).await
+        } else {
+            Err(LoginError::InvalidCredentials)
+        };
         match &outcome {
             Ok(_) | Err(LoginError::NotActive(_)) => attempt.succeeded(),
             Err(LoginError::InvalidCredentials) => drop(attempt),
@@ -57,7 +61,21 @@ impl Accounts {
             password: password.to_owned(),
             ..Draft::default()
         };
-        let account = self.create(draft, now, None).await?;
+        // A mistake that is seen before anything is looked up is free.
+        fields::check_draft(&draft)?;
+        let network = Network::of(device.address);
+        let registration = self.inner.throttle.register(network, now).map_err(|refusal| match refusal {
+            Refusal::TooMany(retry_after) => ServiceError::TooManyRegistrations { retry_after },
+            Refusal::Busy => ServiceError::Busy,
+        })?;
+        let made = self.create_from(network, draft, now, None).await;
+        if matches!(made, Err(ServiceError::Busy | ServiceError::Store(StoreError::Unavailable(_)))) {
+            registration.withdrawn();
+        } else {
+            // It counts, also where it told that a name is taken.
+            drop(registration);
+        }
+        let account = made?;
         let signed_in = self.open(&account, device, now).await?;
         signed_in.ok_or_else(|| changing().into())
     }
@@ -69,10 +87,10 @@ impl Accounts {
         device: &Device,
         now: Timestamp,
     ) -> Result<SignedIn, LoginError> {
-        let hashing = &self.inner.hashing;
+        let (hashing, network) = (&self.inner.hashing, Network::of(device.address));
         for _ in 0..ROUNDS_MAX {
             let found = self.inner.store.account_named(username).await?;
-            let verdict = hashing.verify(password, found.as_ref().map(|account| &account.password)).await?;
+            let verdict = hashing.verify(network, password, found.as_ref().map(|account| &account.password)).await?;
             let Some(account) = found.filter(|account| verdict.right && account.is_active) else {
                 hashing.level(&verdict).await;
                 return Err(LoginError::InvalidCredentials);
@@ -80,7 +98,7 @@ impl Accounts {
             if account.status != AccountStatus::Active {
                 return Err(LoginError::NotActive(account.status));
             }
-            let account = if verdict.outdated { self.with_new_hash(account, password).await } else { account };
+            let account = if verdict.outdated { self.with_new_hash(network, account, password).await } else { account };
             if let Some(signed_in) = self.open(&account, device, now).await? {
                 return Ok(signed_in);
             }
@@ -89,8 +107,8 @@ impl Accounts {
     }
 
     /// Replaces an old hash by one made today. That it could not be done now is no reason to refuse a login.
-    async fn with_new_hash(&self, account: Account, password: &str) -> Account {
-        let Ok(hash) = self.inner.hashing.hash(password).await else { return account };
+    async fn with_new_hash(&self, network: Network, account: Account, password: &str) -> Account {
+        let Ok(hash) = self.inner.hashing.hash(network, password).await else { return account };
         match self.inner.store.replace_password(account.id, &account.password, &hash).await {
             Ok(true) => {
                 tracing::debug!(account = account.id.0, "password hash renewed");

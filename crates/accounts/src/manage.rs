@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::hashing::Busy;
+use crate::network::Network;
 use crate::new_password::check_new_password;
 use crate::service::Accounts;
 use crate::store::AuditEntry;
@@ -16,11 +17,22 @@ impl Accounts {
         now: Timestamp,
         audit: Option<AuditEntry>,
     ) -> Result<Account, ServiceError> {
+        self.create_from(Network::NONE, draft, now, audit).await
+    }
+
+    /// The same for somebody at this address, who waits in its turn.
+    pub(crate) async fn create_from(
+        &self,
+        network: Network,
+        draft: Draft,
+        now: Timestamp,
+        audit: Option<AuditEntry>,
+    ) -> Result<Account, ServiceError> {
         fields::check_draft(&draft)?;
         if self.inner.store.account_named(&draft.username).await?.is_some() {
             return Err(fields::username_taken());
         }
-        let password = self.inner.hashing.hash(&draft.password).await?;
+        let password = self.inner.hashing.hash(network, &draft.password).await?;
         let account = NewAccount {
             username: draft.username,
             email: draft.email,
@@ -71,7 +83,7 @@ impl Accounts {
     ) -> Result<Account, ServiceError> {
         let account = self.inner.store.account(id).await?.ok_or(StoreError::NotFound)?;
         check_new_password("password", password, &account.username, &account.email)?;
-        let password = Some(self.inner.hashing.hash(password).await?);
+        let password = Some(self.inner.hashing.hash(Network::NONE, password).await?);
         let changes = Changes { password, end_sessions: true, ..Changes::default() };
         let _revocation = self.inner.cache.revocation(id);
         Ok(self.inner.store.update(id, &changes, now, audit.as_ref()).await?)

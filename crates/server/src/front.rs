@@ -25,6 +25,7 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::cross_site;
 use crate::identify;
 use crate::problem::{Cause, Problem, in_one_shape};
 use crate::routes;
@@ -93,12 +94,16 @@ impl Front {
             None if hot => AssertUnwindSafe(routes::heartbeat::beat(&self.app, request)).catch_unwind().await,
             None => {
                 strip_trailing_slash(request.uri_mut());
+                let refused = cross_site::refusal(&request, &self.app.settings().cors_origins);
                 let address = client_address(peer.ip(), request.headers(), &self.app.settings().trusted_proxies);
                 request.extensions_mut().insert(ClientAddress(address));
                 let origin = origin(&request, peer.ip(), &self.app.settings().trusted_proxies);
                 request.extensions_mut().insert(origin);
                 let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
-                AssertUnwindSafe(self.route(request)).catch_unwind().instrument(span).await
+                match refused {
+                    Some(problem) => Ok(problem.into_response()),
+                    None => AssertUnwindSafe(self.route(request)).catch_unwind().instrument(span).await,
+                }
             }
         };
         let response = answered.unwrap_or_else(|panic| Problem::internal(panic_text(panic.as_ref())).into_response());

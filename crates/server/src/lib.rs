@@ -5,6 +5,7 @@ mod app;
 mod banner;
 mod cli;
 mod command;
+mod cross_site;
 mod database;
 mod docs_page;
 mod extract;

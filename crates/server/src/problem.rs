@@ -297,7 +297,7 @@ impl From<LoginError> for Problem {
                 let mut problem = Self::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     "too_many_attempts",
-                    "Too many failed attempts for this account from this address. Try again later.",
+                    "Too many failed attempts for this account, or from this address. Try again later.",
                 );
                 problem.0.retry_after = Some(retry_after);
                 problem
@@ -331,6 +331,12 @@ impl From<ServiceError> for Problem {
                 for (field, sentences) in fields {
                     problem.0.errors.insert(field.to_owned(), sentences);
                 }
+                problem
+            }
+            ServiceError::TooManyRegistrations { retry_after } => {
+                let detail = "Too many accounts were registered from this address. Try again later.";
+                let mut problem = Self::too_many("too_many_registrations", detail);
+                problem.0.retry_after = Some(retry_after);
                 problem
             }
             ServiceError::Busy => Self::busy(),

@@ -77,7 +77,7 @@ pub(crate) async fn session(
         (status = 200, description = "Cookies `presently_session` and `presently_refresh`", body = PanelSession),
         (status = 400, description = "A field is missing or blank", body = ProblemBody<'static>),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody<'static>),
-        (status = 403, description = "`not_an_admin`, `not_from_the_panel`, `account_suspended`, `account_banned`, `account_pending`", body = ProblemBody<'static>),
+        (status = 403, description = "`not_an_admin`, `not_from_the_panel`, `origin_refused`, `account_suspended`, `account_banned`, `account_pending`", body = ProblemBody<'static>),
         (status = 429, description = "`too_many_attempts`", body = ProblemBody<'static>),
     )
 )]

@@ -31,8 +31,8 @@ pub(crate) fn device(address: IpAddr, headers: &HeaderMap) -> Device {
         (status = 200, body = SignedInBody),
         (status = 400, description = "A field is missing or blank", body = ProblemBody<'static>),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody<'static>),
-        (status = 403, description = "`account_suspended`, `account_banned`, `account_pending`", body = ProblemBody<'static>),
-        (status = 429, description = "`too_many_attempts`: too many failures for this account from this address", body = ProblemBody<'static>),
+        (status = 403, description = "`account_suspended`, `account_banned`, `account_pending`; `origin_refused`: sent by a page of another site whose origin is not listed", body = ProblemBody<'static>),
+        (status = 429, description = "`too_many_attempts`: too many failures for this account from this address, or from this address across names", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn login(
@@ -83,7 +83,8 @@ pub(crate) async fn open_presence(app: &App, signed_in: &SignedIn) -> Result<pre
     responses(
         (status = 201, body = SignedInBody),
         (status = 400, description = "Sentences by field in `errors`", body = ProblemBody<'static>),
-        (status = 403, description = "`registration_closed`", body = ProblemBody<'static>),
+        (status = 403, description = "`registration_closed`; `origin_refused`: sent by a page of another site whose origin is not listed", body = ProblemBody<'static>),
+        (status = 429, description = "`too_many_registrations`: twenty in five minutes from this address", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn register(

@@ -3,7 +3,7 @@
 use presently_server::Registration;
 use serde_json::json;
 
-use crate::harness::{PASSWORD, Shown, TestServer, find, keys, text};
+use crate::harness::{OneNode, PASSWORD, Shown, TestServer, find, keys, secs, text};
 
 #[tokio::test]
 async fn it_is_closed_unless_opened() {
@@ -115,6 +115,33 @@ async fn of_many_who_register_one_name_at_once_one_gets_it() {
     let all = admin.get("/api/users/all-users/").await.ok();
     assert!(find(&all["users"], made[0]).is_some());
     assert_eq!(all["count"], 2);
+}
+
+#[tokio::test]
+async fn twenty_accounts_of_one_address_in_five_minutes_are_enough() {
+    let server = open().await;
+    server.speak_to(OneNode::CountsFailedLogins);
+    let register = |name: String| server.post("/api/auth/register/").json(json!({"username": name, "password": PASSWORD}));
+    for _ in 0..25 {
+        register(String::new()).await.names_field("username");
+    }
+    for n in 0..20 {
+        register(format!("pupil{n}x")).await.is(201);
+    }
+    let refused = register("one-too-many".to_owned()).await;
+    assert_eq!(refused.header("retry-after"), Some("300"));
+    refused.problem(429, "too_many_registrations");
+    server.advance(secs(300)).await;
+    register("later".to_owned()).await.is(201);
+}
+
+#[tokio::test]
+async fn common_passwords_and_the_email_are_refused() {
+    let server = open().await;
+    for password in ["password1", "12345678", "QwertyUiop", "new@example.org"] {
+        let body = json!({"username": "new", "email": "new@example.org", "password": password});
+        server.post("/api/auth/register/").json(body).await.names_field("password");
+    }
 }
 
 async fn open() -> TestServer {

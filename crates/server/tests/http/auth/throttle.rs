@@ -133,6 +133,56 @@ async fn a_429_tells_nothing_of_the_password() {
     assert_eq!(right.is(429), wrong.is(429));
 }
 
+#[tokio::test]
+async fn a_hundred_failures_of_one_address_are_too_many_whatever_the_names() {
+    let server = behind_a_proxy().await;
+    server.account("alice").await;
+    server.speak_to(OneNode::CountsFailedLogins);
+    for guess in 0..100 {
+        login_from(&server, &format!("name{guess}"), "wrong password", "203.0.113.9").await.is(401);
+    }
+    let refused = login_from(&server, "alice", PASSWORD, "203.0.113.9").await;
+    assert_eq!(refused.header("retry-after"), Some("300"));
+    refused.problem(429, "too_many_attempts");
+    login_from(&server, "alice", PASSWORD, "198.51.100.7").await.ok();
+    server.advance(secs(300)).await;
+    login_from(&server, "alice", PASSWORD, "203.0.113.9").await.ok();
+}
+
+#[tokio::test]
+async fn names_that_nobody_can_have_count_for_the_address_too() {
+    let server = behind_a_proxy().await;
+    server.speak_to(OneNode::CountsFailedLogins);
+    for guess in 0..100 {
+        let name = format!("{guess}{}", "x".repeat(200));
+        login_from(&server, &name, "wrong password", "2001:db8:0:9::1").await.is(401);
+    }
+    login_from(&server, "alice", PASSWORD, "2001:db8:0:9:ffff::2").await.problem(429, "too_many_attempts");
+    login_from(&server, "alice", PASSWORD, "2001:db8:0:a::1").await.problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_fails_nothing_on_its_visitors_behalf() {
+    let server = TestServer::start_with(|settings| {
+        settings.cors_origins = presently_server::CorsOrigins::parse("https://app.example").expect("an origin");
+    })
+    .await;
+    server.account("alice").await;
+    let from = |path: &str, origin: &str, password: &str| {
+        let call = server.post(path).header("sec-fetch-site", "cross-site").header("origin", origin);
+        call.json(json!({"username": "alice", "password": password}))
+    };
+    for path in ["/api/auth/login/", "/api/users/login", "/api/auth/register/", "/api/users/register/", "/admin/session"]
+    {
+        for _ in 0..12 {
+            from(path, "https://evil.example", "wrong password").await.problem(403, "origin_refused");
+        }
+    }
+    from("/api/auth/login/", "null", PASSWORD).await.problem(403, "origin_refused");
+    server.try_login("alice", PASSWORD).await.ok();
+    from("/api/auth/login/", "https://app.example", PASSWORD).await.ok();
+}
+
 async fn behind_a_proxy() -> TestServer {
     TestServer::start_with(|settings| {
         settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a net")];
