@@ -119,9 +119,8 @@ mod tests {
         let places = cores.saturating_sub(1).max(1);
         for _ in 0..places {
             let gate = gate.clone();
-            let mut work = Box::pin(
-                hashing.run(Network::NONE, move || gate.lock().is_ok_and(|gate| gate.recv().is_ok())),
-            );
+            let mut work =
+                Box::pin(hashing.run(Network::NONE, move || gate.lock().is_ok_and(|gate| gate.recv().is_ok())));
             assert!(poll_once(work.as_mut()).await.is_none(), "it works");
             // Whoever asked leaves.
             drop(work);

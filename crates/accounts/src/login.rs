@@ -10,7 +10,7 @@ use crate::service::Accounts;
 use crate::store::CredentialSession;
 use crate::throttle::Refusal;
 use crate::token::random_id;
-use crate::{Account, AccountStatus, Device, Draft, LoginError, ServiceError, SignedIn, StoreError};
+use crate::{Account, AccountId, AccountStatus, Device, Draft, LoginError, ServiceError, SignedIn, StoreError};
 
 const USER_AGENT_MAX: usize = 256;
 /// How often a login begins anew when the account was changed under it.
@@ -31,12 +31,11 @@ impl Accounts {
             Refusal::Busy => LoginError::Busy,
         })?;
         // Nobody can have such a name or password: there is nothing to find out, and nothing to hide.
-        let is_possible =
-            may_be_username(username) && !password.is_empty() && password.len() <= PASSWORD_BYTES_MAX;
+        let is_possible = may_be_username(username) && !password.is_empty() && password.len() <= PASSWORD_BYTES_MAX;
         let outcome = if is_possible {
             self.sign_in(username, password, device, now).await
         } else {
-            Err(LoginError::InvalidCredentials)
+            Err(failed(None, "impossible name or password", LoginError::InvalidCredentials))
         };
         match &outcome {
             Ok(_) | Err(LoginError::NotActive(_)) => attempt.succeeded(),
@@ -91,12 +90,18 @@ impl Accounts {
         for _ in 0..ROUNDS_MAX {
             let found = self.inner.store.account_named(username).await?;
             let verdict = hashing.verify(network, password, found.as_ref().map(|account| &account.password)).await?;
+            let known = found.as_ref().map(|account| account.id);
             let Some(account) = found.filter(|account| verdict.right && account.is_active) else {
                 hashing.level(&verdict).await;
-                return Err(LoginError::InvalidCredentials);
+                let why = match known {
+                    None => "unknown name",
+                    Some(_) if verdict.right => "deactivated",
+                    Some(_) => "wrong password",
+                };
+                return Err(failed(known, why, LoginError::InvalidCredentials));
             };
             if account.status != AccountStatus::Active {
-                return Err(LoginError::NotActive(account.status));
+                return Err(failed(known, account.status.as_str(), LoginError::NotActive(account.status)));
             }
             let account = if verdict.outdated { self.with_new_hash(network, account, password).await } else { account };
             if let Some(signed_in) = self.open(&account, device, now).await? {
@@ -154,6 +159,12 @@ impl Accounts {
     }
 }
 
+/// Writes the line of a failed login. **The name is not in it:** people type their password there. The throttle bounds how many come.
+fn failed(account: Option<AccountId>, reason: &str, error: LoginError) -> LoginError {
+    tracing::info!(account = account.map(|id| id.0), reason, "login failed");
+    error
+}
+
 fn is_as_it_was(current: &Account, account: &Account) -> bool {
     current.password == account.password
         && current.tokens_valid_after == account.tokens_valid_after
@@ -195,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn every_refusal_that_could_tell_something_costs_one_hash_and_the_others_none() {
         let settings = Settings {
-            secret: SecretKey::new("a secret that nobody else knows").expect("it is long enough"),
+            secret: SecretKey::random(),
             access_lifetime: Duration::from_secs(3_600),
             refresh_lifetime: Duration::from_secs(86_400),
         };

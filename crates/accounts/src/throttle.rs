@@ -102,12 +102,7 @@ impl Throttle {
     }
 
     /// Begins an attempt to sign in, perhaps after others have come to an end.
-    pub(crate) async fn begin(
-        &self,
-        username: &str,
-        network: Network,
-        now: Timestamp,
-    ) -> Result<Attempt<'_>, Refusal> {
+    pub(crate) async fn begin(&self, username: &str, network: Network, now: Timestamp) -> Result<Attempt<'_>, Refusal> {
         let name = SipHasher13::new_with_key(&self.key).hash(fold_case(username).as_bytes()).as_u128();
         let pair = Pair(name, network);
         let mut place = None;

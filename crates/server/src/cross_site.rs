@@ -48,7 +48,8 @@ mod tests {
     fn only_what_a_browser_marks_as_cross_site_is_refused_and_only_where_people_sign_in() {
         let cross = ("sec-fetch-site", "cross-site");
         let refused = |method, path, headers: &[_]| is_refused(&CorsOrigins::None, method, path, headers);
-        for path in ["/api/auth/login", "/api/users/login", "/api/auth/register", "/api/users/register", "/admin/session"]
+        for path in
+            ["/api/auth/login", "/api/users/login", "/api/auth/register", "/api/users/register", "/admin/session"]
         {
             assert!(refused(Method::POST, path, &[cross]), "{path}");
             assert!(refused(Method::POST, path, &[cross, ("origin", "null")]), "{path}");

@@ -111,6 +111,9 @@ impl Front {
 
         let took = self.app.clock().now().tick - started;
         self.app.metrics().answered(response.status(), took);
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            self.app.metrics().refusals().too_many(self.app.now());
+        }
         if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
             tracing::error!(request_id = ?id, status = response.status().as_u16(), cause, "request failed");
         } else if let Some(described) = described {

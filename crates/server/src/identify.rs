@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use presently::{Activity, Beat};
 use presently_accounts::store::AuditEntry;
-use presently_accounts::{AccountId, AccountStatus, ApiKey, Caller, looks_like_api_key};
+use presently_accounts::{AccountId, AccountStatus, ApiKey, AuthError, Caller, looks_like_api_key};
 
 use crate::app::App;
 use crate::extract::Params;
@@ -114,7 +114,10 @@ pub(crate) async fn by_text(app: &App, credential: &str) -> Identity {
 async fn by_key(app: &App, key: &str) -> Identity {
     match app.accounts().authenticate_key(key).await {
         Ok(key) => Identity::Application(key),
-        Err(error) => Identity::Refused(error.into()),
+        Err(error) => {
+            app.metrics().refusals().key(&error, app.now());
+            Identity::Refused(error.into())
+        }
     }
 }
 
@@ -129,10 +132,16 @@ pub(crate) async fn application(app: &App, headers: &HeaderMap) -> Result<(Arc<A
 pub(crate) async fn authenticate(app: &App, token: &str) -> Result<Caller, Problem> {
     let now = app.now();
     let caller = match app.accounts().authenticate_cached(token, now) {
-        Some(known) => known?,
-        None => app.accounts().authenticate(token, now).await?,
+        Some(known) => known,
+        None => app.accounts().authenticate(token, now).await,
     };
-    Ok(caller)
+    caller.map_err(|error| token_refused(app, error))
+}
+
+/// The answer to a token that did not admit, which is counted.
+pub(crate) fn token_refused(app: &App, error: AuthError) -> Problem {
+    app.metrics().refusals().token(&error, app.now());
+    error.into()
 }
 
 /// The caller of the heartbeat's hot path, who must be active.

@@ -17,6 +17,7 @@ mod panel;
 mod plain_errors;
 mod problem;
 mod push;
+mod refusals;
 mod routes;
 mod serve;
 mod settings;

@@ -7,6 +7,7 @@ use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, des
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use presently::Presently;
 
+use crate::refusals::Refusals;
 pub(crate) use crate::tally::Tally;
 
 /// Seconds: fine around the promise of "at most one second".
@@ -24,6 +25,7 @@ pub(crate) struct Metrics {
     recorder: PrometheusHandle,
     by_class: [Counter; 5],
     request_seconds: Histogram,
+    refusals: Refusals,
 }
 
 impl Metrics {
@@ -57,7 +59,13 @@ impl Metrics {
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| counter!("presently_http_requests_total", "status" => class)),
             request_seconds: histogram!("presently_http_request_seconds"),
+            refusals: Refusals::new(),
         }
+    }
+
+    /// Who was refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Counts one answered request.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use presently::EndReason;
-use presently_accounts::{Caller, RefreshError};
+use presently_accounts::{AuthError, Caller, RefreshError};
 
 use super::cookie;
 use crate::app::App;
@@ -13,7 +13,7 @@ use crate::extract::{Json, Nothing};
 use crate::front::{ClientAddress, Origin};
 use crate::identify::{self, Identity};
 use crate::problem::{Problem, ProblemBody};
-use crate::routes::auth::{credentials, device, open_presence};
+use crate::routes::auth::{self, device, open_presence};
 use crate::wire::{Login, PanelSession, convert};
 
 type Secure = axum::Extension<Origin>;
@@ -89,8 +89,7 @@ pub(crate) async fn sign_in(
     Json(sent): Json<Login>,
 ) -> Result<Response, Problem> {
     of_the_panel(&Method::POST, &headers)?;
-    let (username, password) = credentials(sent)?;
-    let signed_in = app.accounts().login(&username, &password, &device(address, &headers), app.now()).await?;
+    let signed_in = auth::sign_in(&app, sent, &device(address, &headers)).await?;
     let caller = identify::authenticate(&app, &signed_in.tokens.access).await?;
     if !signed_in.account.is_admin() {
         app.accounts().logout(&caller, None, app.now()).await?;
@@ -142,11 +141,11 @@ pub(crate) async fn refresh(
 /// Why there are no new tokens. A refresh token that was used before ends its session.
 async fn refused(app: &App, error: RefreshError) -> Result<Problem, Problem> {
     Ok(match error {
-        RefreshError::Auth(error) => error.into(),
+        RefreshError::Auth(error) => identify::token_refused(app, error),
         RefreshError::NotActive(_) => Problem::account_not_active(),
         RefreshError::Reused { account, session } => {
             app.presently().end_session(&account.to_string(), &session, EndReason::ForcedLogout).await?;
-            Problem::token_not_valid()
+            identify::token_refused(app, AuthError::TokenNotValid)
         }
     })
 }

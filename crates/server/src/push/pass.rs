@@ -99,7 +99,10 @@ impl KeyPass {
                 Ok(())
             }
             Err(AuthError::Store(_)) => Err(Ended::Unknown),
-            Err(_) => Err(Ended::Revoked),
+            Err(error) => {
+                app.metrics().refusals().key(&error, app.now());
+                Err(Ended::Revoked)
+            }
         }
     }
 }

@@ -41,14 +41,22 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Json(sent): Json<Login>,
 ) -> Answer<SignedInBody> {
-    let (username, password) = credentials(sent)?;
-    let signed_in = app.accounts().login(&username, &password, &device(address, &headers), app.now()).await?;
+    let signed_in = sign_in(&app, sent, &device(address, &headers)).await?;
     let presence = open_presence(&app, &signed_in).await?;
     Ok(axum::Json(SignedInBody { user: convert::user(signed_in.account, &presence), tokens: signed_in.tokens.into() }))
 }
 
+/// Signs in by the name and the password that were sent; a refusal is counted.
+pub(crate) async fn sign_in(app: &App, sent: Login, device: &Device) -> Result<SignedIn, Problem> {
+    let (username, password) = credentials(sent)?;
+    app.accounts().login(&username, &password, device, app.now()).await.map_err(|error| {
+        app.metrics().refusals().login(&error);
+        error.into()
+    })
+}
+
 /// The name and the password of a login, neither of them blank.
-pub(crate) fn credentials(sent: Login) -> Result<(String, String), Problem> {
+fn credentials(sent: Login) -> Result<(String, String), Problem> {
     let (username, password) = (sent.username.unwrap_or_default(), sent.password.unwrap_or_default());
     if username.trim().is_empty() || password.is_empty() {
         let mut problem = Problem::bad_request("credentials_required", "Username and password are required");
@@ -119,11 +127,11 @@ pub(crate) async fn refresh(State(app): State<App>, Json(sent): Json<Refresh>) -
     let token = required("refresh", sent.refresh)?;
     match app.accounts().refresh(&token, app.now()).await {
         Ok(refreshed) => Ok(axum::Json(refreshed.tokens.into())),
-        Err(RefreshError::Auth(error)) => Err(error.into()),
+        Err(RefreshError::Auth(error)) => Err(identify::token_refused(&app, error)),
         Err(RefreshError::NotActive(_)) => Err(Problem::account_not_active()),
         Err(RefreshError::Reused { account, session }) => {
             app.presently().end_session(&account.to_string(), &session, EndReason::ForcedLogout).await?;
-            Err(AuthError::TokenNotValid.into())
+            Err(identify::token_refused(&app, AuthError::TokenNotValid))
         }
     }
 }
@@ -139,7 +147,7 @@ pub(crate) async fn refresh(State(app): State<App>, Json(sent): Json<Refresh>) -
 )]
 pub(crate) async fn verify(State(app): State<App>, Json(sent): Json<Verify>) -> Answer<serde_json::Value> {
     let token = required("token", sent.token)?;
-    app.accounts().verify(&token, app.now()).await?;
+    app.accounts().verify(&token, app.now()).await.map_err(|error| identify::token_refused(&app, error))?;
     Ok(axum::Json(serde_json::json!({})))
 }
 

@@ -4,5 +4,7 @@
 #[path = "../process/harness.rs"]
 #[expect(dead_code, reason = "shared with the tests of one process, which use all of it")]
 mod harness;
+mod logins;
 mod operations;
 mod raw;
+mod secrets;

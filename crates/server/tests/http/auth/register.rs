@@ -121,7 +121,8 @@ async fn of_many_who_register_one_name_at_once_one_gets_it() {
 async fn twenty_accounts_of_one_address_in_five_minutes_are_enough() {
     let server = open().await;
     server.speak_to(OneNode::CountsFailedLogins);
-    let register = |name: String| server.post("/api/auth/register/").json(json!({"username": name, "password": PASSWORD}));
+    let register =
+        |name: String| server.post("/api/auth/register/").json(json!({"username": name, "password": PASSWORD}));
     for _ in 0..25 {
         register(String::new()).await.names_field("username");
     }

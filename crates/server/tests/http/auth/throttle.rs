@@ -172,7 +172,8 @@ async fn a_page_of_another_site_fails_nothing_on_its_visitors_behalf() {
         let call = server.post(path).header("sec-fetch-site", "cross-site").header("origin", origin);
         call.json(json!({"username": "alice", "password": password}))
     };
-    for path in ["/api/auth/login/", "/api/users/login", "/api/auth/register/", "/api/users/register/", "/admin/session"]
+    for path in
+        ["/api/auth/login/", "/api/users/login", "/api/auth/register/", "/api/users/register/", "/admin/session"]
     {
         for _ in 0..12 {
             from(path, "https://evil.example", "wrong password").await.problem(403, "origin_refused");
