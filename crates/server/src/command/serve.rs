@@ -12,7 +12,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::Failure;
 use crate::app::App;
@@ -175,13 +179,17 @@ pub(super) fn stop(kinds: &[SignalKind]) -> Result<impl Future<Output = ()> + Se
 }
 
 /// Logs go to stdout. `PRESENTLY_LOG` takes a filter such as `debug` or `presently=trace`. The first lines name misspelt variables.
+///
+/// **`trace` is for our own lines alone:** libraries show the bytes that they carry there, and tokens are among them.
 pub(super) fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("PRESENTLY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
-    // A second subscriber in one process is refused, which only tests do.
-    let _ = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let ours = filter_fn(|line| *line.level() != Level::TRACE || line.target().starts_with("presently"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    // A second subscriber in one process is refused, which only tests do.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter.and(ours))).try_init();
     variables::warn_of_unknown(&cli::command());
 }
