@@ -12,7 +12,7 @@ use presently_accounts::store::{AccountStore, CredentialSession};
 use presently_accounts::{AccountStatus, Accounts, NewAccount, PasswordHash, Role, SecretKey, Settings};
 use serde_json::json;
 
-const SECRET: &str = "a secret that nobody else knows";
+const SECRET: &str = "a secret that nobody else knows of";
 const USERS: u32 = 50_000;
 
 fn report(what: &str, start: Instant, calls: u32) {

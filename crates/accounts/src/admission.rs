@@ -8,8 +8,9 @@ use jiff::Timestamp;
 
 use crate::cache::Known;
 use crate::service::Accounts;
+use crate::session::foreign_session;
 use crate::token::{Claims, Kind, TOKEN_MAX};
-use crate::{AuthError, Caller};
+use crate::{AuthError, Caller, StoreError};
 
 impl Accounts {
     /// The hot path: answers from memory, or `None` when the store must be asked ([`Self::authenticate`] does).
@@ -63,8 +64,8 @@ impl Accounts {
         }
         let keys = &self.inner.keys;
         let claims = match kind {
-            Kind::Access => self.inner.cache.token(token, now, || keys.read(token)),
-            Kind::Refresh => keys.read(token).map(Arc::new),
+            Kind::Access => self.inner.cache.token(token, now, || keys.read(token, now)),
+            Kind::Refresh => keys.read(token, now).map(Arc::new),
         };
         claims.filter(|claims| claims.kind == kind && claims.is_current(now)).ok_or(AuthError::TokenNotValid)
     }
@@ -86,7 +87,8 @@ impl Accounts {
                 Some(row) => {
                     row.account == claims.account && row.ended_at.is_none() && (claims.foreign || row.expires_at > now)
                 }
-                // A foreign token has a row only when it was ended.
+                None if claims.is_ahead => self.open_foreign(claims, now).await?,
+                // Another foreign token has a row only when it was ended.
                 None => claims.foreign,
             };
             if !is_live {
@@ -95,6 +97,21 @@ impl Accounts {
             cache.keep_session(&claims.session, claims.account, claims.foreign, &known);
         }
         caller(claims, known, as_of)
+    }
+}
+
+impl Accounts {
+    /// Keeps a foreign token that says a later moment than now as a session, which ends with the others: by its time of issue alone it
+    /// would outlive an end of all sessions until then, at another node or after a restart.
+    async fn open_foreign(&self, claims: &Claims, now: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.inner.store;
+        let row = foreign_session(&claims.session, claims.account, claims.expires_at, now);
+        let Err(error) = store.open_session(&row).await else { return Ok(true) };
+        // Of two requests at once the other one opened it.
+        match store.session(&claims.session).await? {
+            Some(row) => Ok(row.account == claims.account && row.ended_at.is_none()),
+            None => Err(error),
+        }
     }
 }
 

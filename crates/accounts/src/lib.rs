@@ -13,7 +13,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings {
-//!     secret: SecretKey::new("a secret that nobody else knows")?,
+//!     secret: SecretKey::new("a secret that nobody else knows of")?,
 //!     access_lifetime: Duration::from_secs(3_600),
 //!     refresh_lifetime: Duration::from_secs(7 * 86_400),
 //! };
@@ -65,4 +65,4 @@ pub use api_key::{ApiKey, ApiKeyId, KeyHash, MadeKey, NewApiKey, WhichKey, looks
 pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, StoreError};
 pub use new_password::check_new_password;
 pub use service::{Accounts, Admission, Caller, Device, Draft, Refreshed, Settings, SignedIn, TokenPair};
-pub use token::{SecretKey, SecretTooShort};
+pub use token::{SecretKey, WeakSecret};

@@ -73,16 +73,7 @@ impl Accounts {
     ) -> Result<(), StoreError> {
         let store = &self.inner.store;
         if foreign {
-            let row = CredentialSession {
-                id: session.to_owned(),
-                account,
-                refresh_jti: String::new(),
-                address: String::new(),
-                device: String::new(),
-                created_at: now,
-                expires_at: moment(expires_at),
-                ended_at: None,
-            };
+            let row = foreign_session(session, account, expires_at, now);
             return store.end_session(&row, now).await;
         }
         match store.session(session).await? {
@@ -106,5 +97,19 @@ impl Accounts {
     /// The live sessions of an account, oldest first, at most 1,000.
     pub async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError> {
         self.inner.store.sessions(account, now).await
+    }
+}
+
+/// The row of a foreign token.
+pub(crate) fn foreign_session(session: &str, account: AccountId, expires_at: i64, now: Timestamp) -> CredentialSession {
+    CredentialSession {
+        id: session.to_owned(),
+        account,
+        refresh_jti: String::new(),
+        address: String::new(),
+        device: String::new(),
+        created_at: now,
+        expires_at: moment(expires_at),
+        ended_at: None,
     }
 }

@@ -15,7 +15,10 @@ use crate::{AccountId, TokenPair};
 
 pub(crate) const TOKEN_MAX: usize = 4_096;
 const ID_MAX: usize = 128;
-const SECRET_MIN: usize = 16;
+/// As many as the hash of HS256 has (RFC 7518, 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+/// How far the clock of who issues foreign tokens may be ahead of ours.
+const LEEWAY_SECONDS: i64 = 30;
 /// The end of the year 9998: what comes later is no moment that a store could keep.
 const EXPIRES_MAX: i64 = 253_370_764_800;
 
@@ -23,16 +26,40 @@ const EXPIRES_MAX: i64 = 253_370_764_800;
 #[derive(Clone)]
 pub struct SecretKey(Vec<u8>);
 
-/// The secret can be guessed.
+/// Why a secret could be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the secret key is too short: it must have at least 16 bytes")]
-pub struct SecretTooShort;
+pub enum WeakSecret {
+    /// Too few bytes.
+    #[error("the secret key is too short: it must have at least 32 bytes")]
+    TooShort,
+    /// All bytes are the same.
+    #[error("the secret key is one byte repeated: anybody can guess it")]
+    OneByte,
+}
 
 impl SecretKey {
-    /// A key of these bytes (the text of the setting, as it is). At least 16; 32 random ones are better.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, SecretTooShort> {
+    /// A key of these bytes (the text of the setting, as it is): at least 32, not all the same.
+    ///
+    /// # Errors
+    /// See [`WeakSecret`].
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, WeakSecret> {
         let bytes = bytes.into();
-        if bytes.len() < SECRET_MIN { Err(SecretTooShort) } else { Ok(Self(bytes)) }
+        match bytes.first() {
+            Some(first) if bytes.len() >= SECRET_BYTES_MIN => {
+                if bytes.iter().all(|byte| byte == first) {
+                    Err(WeakSecret::OneByte)
+                } else {
+                    Ok(Self(bytes))
+                }
+            }
+            _ => Err(WeakSecret::TooShort),
+        }
+    }
+
+    /// A key that nobody knows, for who makes no tokens that others shall read.
+    #[must_use]
+    pub fn random() -> Self {
+        Self([random_bytes(), random_bytes()].concat())
     }
 
     /// What tells it from another one: a digest, which helps to guess it no more than a token does.
@@ -70,8 +97,10 @@ pub(crate) struct Claims {
     pub(crate) jti: String,
     /// Whether it came without `sid`.
     pub(crate) foreign: bool,
-    /// Whole seconds since 1970, rounded down.
+    /// Whole seconds since 1970, rounded down. Of a foreign token, no later than when it was read.
     pub(crate) issued_at: i64,
+    /// Whether it is a foreign token that said a later moment than when it was read.
+    pub(crate) is_ahead: bool,
     pub(crate) not_before: i64,
     pub(crate) expires_at: i64,
     /// The life of the account under which the session was found live when this token came last: see the cache. 0 for none.
@@ -133,8 +162,19 @@ impl Keys {
         Self { signing: EncodingKey::from_secret(&secret.0), reading: DecodingKey::from_secret(&secret.0), validation }
     }
 
-    /// What `token` says, when it is one of ours or made with our secret.
-    pub(crate) fn read(&self, token: &str) -> Option<Claims> {
+    /// What `token` says, when it is one of ours or made with our secret. **A foreign token is voided by its time of issue, so that may
+    /// not be ahead:** within the leeway it counts as now, beyond it the token is refused. Our own end with their session.
+    pub(crate) fn read(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        let claims = self.signed(token)?;
+        let now = now.as_microsecond().div_euclid(1_000_000);
+        if !claims.foreign || claims.issued_at <= now {
+            return Some(claims);
+        }
+        let is_near = claims.issued_at.saturating_sub(now) <= LEEWAY_SECONDS;
+        is_near.then_some(Claims { issued_at: now, is_ahead: true, ..claims })
+    }
+
+    fn signed(&self, token: &str) -> Option<Claims> {
         let token = jsonwebtoken::decode::<Received>(token, &self.reading, &self.validation).ok()?;
         // RFC 7515, 4.1.11: who does not understand what is critical must refuse.
         if token.header.crit.is_some() {
@@ -211,6 +251,7 @@ impl Received {
             session: self.sid.as_deref().unwrap_or(&self.jti).into(),
             jti: self.jti,
             foreign,
+            is_ahead: false,
             issued_at: self.iat.as_ref().map_or(Some(0), seconds)?,
             not_before: self.nbf.as_ref().map_or(Some(i64::MIN), seconds)?,
             expires_at,

@@ -2,9 +2,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::*;
 use jsonwebtoken::{Algorithm, Header};
-use presently_accounts::{AccountId, AccountStatus, AuthError, Changes, Role, SecretKey, SecretTooShort};
+use presently_accounts::memory::MemoryStore;
+use presently_accounts::store::AccountStore;
+use presently_accounts::{AccountId, AccountStatus, AuthError, Changes, Role, SecretKey, WeakSecret};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -29,11 +33,53 @@ fn claims(changes: &Value) -> Value {
 }
 
 #[test]
-fn a_secret_has_at_least_sixteen_bytes_and_is_never_shown() {
-    assert_eq!(SecretKey::new("").err(), Some(SecretTooShort));
-    assert_eq!(SecretKey::new("x".repeat(15)).err(), Some(SecretTooShort));
-    let secret = SecretKey::new("secret-secret-secret").expect("it is long enough");
-    assert_eq!(format!("{secret:?}"), "SecretKey(…)");
+fn a_secret_has_at_least_32_bytes_not_all_the_same_and_is_never_shown() {
+    let long = "0123456789abcdef0123456789abcdef";
+    for short in ["", &long[1..], "x"] {
+        assert_eq!(SecretKey::new(short).err(), Some(WeakSecret::TooShort), "{short}");
+    }
+    for repeated in ["x".repeat(32), "0".repeat(100)] {
+        assert_eq!(SecretKey::new(repeated).err(), Some(WeakSecret::OneByte));
+    }
+    assert_eq!(SecretKey::new([0_u8; 64]).err(), Some(WeakSecret::OneByte));
+    let secret = SecretKey::new(long).expect("it is long enough");
+    assert_eq!(format!("{secret:?} {:?}", SecretKey::random()), "SecretKey(…) SecretKey(…)");
+    assert_ne!(SecretKey::random().bytes(), SecretKey::random().bytes());
+}
+
+#[tokio::test]
+async fn a_foreign_token_from_the_future_counts_as_issued_now_or_is_refused() {
+    let store: Arc<dyn AccountStore> = Arc::new(MemoryStore::new());
+    let (accounts, other_node) = (service_over(store.clone()), service_over(store));
+    let alice = account(&accounts, "alice").await.id;
+    let far = foreign(alice, "far", 31);
+    assert_eq!(accounts.authenticate(&far, at(0)).await, Err(AuthError::TokenNotValid), "ahead by more than 30 s");
+    assert_eq!(accounts.verify(&far, at(0)).await, Err(AuthError::TokenNotValid));
+    assert!(accounts.authenticate(&far, at(1)).await.is_ok());
+    let near = foreign(alice, "near", 30);
+    for _ in 0..2 {
+        assert!(accounts.authenticate(&near, at(0)).await.is_ok());
+    }
+    accounts.end_sessions(alice, at(5), None).await.expect("they end");
+    for seconds in [5, 6, 29, 31, 100] {
+        for token in [&near, &far] {
+            assert_eq!(accounts.authenticate(token, at(seconds)).await, Err(AuthError::TokenNotValid), "{seconds}");
+            let there = other_node.authenticate(token, at(seconds)).await;
+            assert_eq!(there, Err(AuthError::TokenNotValid), "{seconds}, where it was never seen");
+        }
+    }
+    let new = foreign(alice, "new", 20);
+    assert!(accounts.authenticate(&new, at(6)).await.is_ok(), "issued after the end");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_voids_no_token_of_our_own() {
+    let accounts = service();
+    account(&accounts, "alice").await;
+    let alice = login(&accounts, "alice", HOUR).await;
+    assert!(accounts.authenticate(&alice.tokens.access, at(0)).await.is_ok());
+    accounts.end_sessions(alice.account.id, at(1), None).await.expect("they end");
+    assert_eq!(accounts.authenticate(&alice.tokens.access, at(2)).await, Err(AuthError::TokenNotValid));
 }
 
 #[tokio::test]

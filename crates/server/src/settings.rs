@@ -171,7 +171,7 @@ pub struct Flags {
     /// Name of the group of nodes, for several groups on one Valkey [default: main]
     #[arg(long, env = "PRESENTLY_CLUSTER_NAME", value_name = "NAME")]
     pub cluster_name: Option<String>,
-    /// Key that signs tokens, at least 16 bytes [default: made at first start and kept in the data folder, or in PostgreSQL]
+    /// Key that signs tokens, at least 32 bytes, not one repeated [default: made at first start and kept in the data folder, or in PostgreSQL]
     #[arg(long, env = "PRESENTLY_SECRET_KEY", hide_env_values = true, value_name = "TEXT")]
     pub secret_key: Option<String>,
     /// Silence after which a user is offline; at least twice the heartbeat interval [default: 120s]

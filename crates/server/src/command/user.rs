@@ -132,7 +132,7 @@ impl Office {
         let url = DatabaseUrl::parse(&Settings::database_url(flags)?)?;
         let database = url.open_beside_server().await.map_err(Failure::Failed)?;
         // No token is made here: any key does.
-        let secret = SecretKey::new([0_u8; 32]).map_err(|error| Failure::Failed(error.to_string()))?;
+        let secret = SecretKey::random();
         let lifetime = Duration::from_secs(1);
         let settings = AccountSettings { secret, access_lifetime: lifetime, refresh_lifetime: lifetime };
         Ok(Self { accounts: Accounts::new(database.accounts(), settings), database })

@@ -83,7 +83,7 @@ pub(crate) fn database(server: &TestServer) -> PathBuf {
 pub(crate) async fn another_process(server: &TestServer) -> (SqliteStores, Accounts) {
     let stores = SqliteStores::open(database(server), OpenOptions::default()).await.unwrap();
     let store: std::sync::Arc<dyn AccountStore> = std::sync::Arc::new(stores.clone());
-    let secret = SecretKey::new([0_u8; 32]).unwrap();
+    let secret = SecretKey::random();
     let settings = AccountSettings { secret, access_lifetime: secs(1), refresh_lifetime: secs(1) };
     (stores, Accounts::new(store, settings))
 }

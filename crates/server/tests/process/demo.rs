@@ -255,7 +255,7 @@ async fn it_refuses_whatever_names_real_data() {
 async fn an_empty_variable_names_nothing_and_a_real_secret_is_not_used() {
     let place = Place::new();
     fs::create_dir(place.temporary()).unwrap();
-    let secret = "the secret of a real server";
+    let secret = "the secret of a real server, long enough";
     let change = |command: &mut Command| {
         let listen = command.get_args().nth(2).unwrap().to_owned();
         *command = place.demo_command(&["--users", "10"]);

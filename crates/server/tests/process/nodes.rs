@@ -25,7 +25,7 @@ async fn a_node_that_would_not_go_with_the_others_is_refused_and_leaves_nothing_
     };
     let told = refused(&[&several[..], &["--node-name", "a"]].concat()).await;
     assert!(told.contains("under the name a") && told.contains("--node-name"), "{told}");
-    let other = ["--node-name", "b", "--secret-key", "another secret of many bytes"];
+    let other = ["--node-name", "b", "--secret-key", "another secret of more than enough bytes"];
     let told = refused(&[&several[..], &other].concat()).await;
     assert!(told.contains("secret_key is another one"), "{told}");
     let told = refused(&[]).await;

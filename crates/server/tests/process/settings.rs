@@ -38,6 +38,8 @@ async fn settings_that_are_none_are_refused() {
         &["--database-url", ""],
         &["--secret-key", "short"],
         &["--secret-key", ""],
+        &["--secret-key", "0123456789abcdef0123456789abcde"],
+        &["--secret-key", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"],
         &["--inactivity-timeout", "soon"],
         &["--inactivity-timeout", "-5s"],
         &["--heartbeat-interval", ""],

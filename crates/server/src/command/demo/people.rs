@@ -138,7 +138,7 @@ pub(super) fn login(
 async fn admin(stores: &SqliteStores, settings: &Settings, now: Timestamp) -> Result<Account, Error> {
     let store: Arc<dyn AccountStore> = Arc::new(stores.clone());
     // No token is made here: any key does.
-    let secret = SecretKey::new([0_u8; 32])?;
+    let secret = SecretKey::random();
     let (access_lifetime, refresh_lifetime) = (settings.access_token_lifetime, settings.refresh_token_lifetime);
     let accounts = Accounts::new(store, AccountSettings { secret, access_lifetime, refresh_lifetime });
     let draft = Draft {
