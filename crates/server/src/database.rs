@@ -7,7 +7,7 @@ use presently::store::{Store, StoreError};
 use presently_accounts::store::AccountStore;
 use presently_sql::{PostgresStores, SqliteStores, postgres};
 
-use crate::folder::{Folder, random_text};
+use crate::folder::{Folder, keep_private, random_text};
 use crate::settings::{BadSettings, sqlite_path};
 
 /// The name of the secret that signs tokens, among the secrets in a database.
@@ -71,10 +71,13 @@ impl DatabaseUrl {
     /// Opens it for the node of this name.
     pub(crate) async fn open_as(&self, node: postgres::Node) -> Result<Database, String> {
         match self {
-            Self::Sqlite(path) => SqliteStores::open(path, presently_sql::OpenOptions::default())
-                .await
-                .map(Database::Sqlite)
-                .map_err(|error| error.to_string()),
+            Self::Sqlite(path) => {
+                keep_private(path)?;
+                SqliteStores::open(path, presently_sql::OpenOptions::default())
+                    .await
+                    .map(Database::Sqlite)
+                    .map_err(|error| error.to_string())
+            }
             Self::Postgres { url, .. } => {
                 PostgresStores::open(url, postgres::OpenOptions { node, ..Default::default() })
                     .await
