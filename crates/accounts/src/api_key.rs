@@ -1,7 +1,10 @@
 //! API keys: how the back end of an application says who it is. **A key is shown once, when it is made; what is kept is its hash.**
 //!
-//! A key is `presently_` and 32 random bytes in base64url. It is kept as its SHA-256, a fast hash and unsalted: passwords need slow
-//! ones because they can be guessed, and nobody guesses 256 random bits.
+//! A key is `presently_`, 32 random bytes in base64url, and 36 bits of a checksum. It is kept as its SHA-256, a fast hash and unsalted:
+//! passwords need slow ones because they can be guessed, and nobody guesses 256 random bits.
+//!
+//! **What was invented is refused without a look into the store**, by its checksum. Keys that were made before there were checksums stay
+//! good: no more of them come, so their hashes are read once a minute at most, and what is not among them is refused.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ const BEGINNING: &str = "presently_";
 const RANDOM_BYTES: usize = 32;
 /// The random bytes in base64url, without padding.
 const RANDOM_LETTERS: usize = 43;
+/// 36 bits of the SHA-256 of what comes before, in base64url.
+const CHECKSUM_LETTERS: usize = 6;
 /// How many of those are kept to tell keys apart: 36 bits, which leaves 220 to guess.
 const SHOWN_LETTERS: usize = 6;
 const NAME_MAX: usize = 100;
@@ -46,8 +51,13 @@ impl KeyHash {
     #[must_use]
     pub fn of(key: &str) -> Option<Self> {
         let letters = key.strip_prefix(BEGINNING)?;
-        let fits = letters.len() == RANDOM_LETTERS
-            && letters.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !letters.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            return None;
+        }
+        let fits = is_without_checksum(key) || {
+            letters.len() == RANDOM_LETTERS + CHECKSUM_LETTERS
+                && key.split_at_checked(key.len() - CHECKSUM_LETTERS).is_some_and(|(text, sum)| checksum(text) == sum)
+        };
         fits.then(|| Self::of_text(key))
     }
 
@@ -185,6 +195,9 @@ impl Accounts {
             return Ok(key);
         }
         let as_of = cache.epoch();
+        if is_without_checksum(key) && !cache.keys().is_known(&hash, || store.api_keys()).await? {
+            return Err(AuthError::TokenNotValid);
+        }
         let found = store.api_key(&hash).await?;
         let key = found.filter(|key| key.hash == hash && key.revoked_at.is_none()).ok_or(AuthError::TokenNotValid)?;
         Ok(cache.keep_key(key, as_of))
@@ -200,7 +213,21 @@ impl Accounts {
 fn new_text() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    format!("{BEGINNING}{}", URL_SAFE_NO_PAD.encode(bytes))
+    let text = format!("{BEGINNING}{}", URL_SAFE_NO_PAD.encode(bytes));
+    let sum = checksum(&text);
+    text + &sum
+}
+
+/// Whether a key is of the kind that was made before there were checksums.
+fn is_without_checksum(key: &str) -> bool {
+    key.len() == BEGINNING.len() + RANDOM_LETTERS
+}
+
+fn checksum(text: &str) -> String {
+    let digest = Sha256::new().chain_update(b"presently key checksum").chain_update(text).finalize();
+    let mut letters = URL_SAFE_NO_PAD.encode(digest);
+    letters.truncate(CHECKSUM_LETTERS);
+    letters
 }
 
 /// Whether this could be a key at all, rather than a token.
@@ -234,10 +261,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_its_beginning_and_43_letters_and_no_two_are_alike() {
+    fn a_key_is_its_beginning_and_49_letters_and_no_two_are_alike() {
         let (one, other) = (new_text(), new_text());
         for text in [&one, &other] {
-            assert!(looks_like_api_key(text) && text.len() == BEGINNING.len() + RANDOM_LETTERS, "{text}");
+            assert!(looks_like_api_key(text) && text.len() == BEGINNING.len() + 49, "{text}");
         }
         assert_ne!(one, other);
         assert!(KeyHash::of(&one) == KeyHash::of(&one) && KeyHash::of(&one) != KeyHash::of(&other));
@@ -263,6 +290,13 @@ mod tests {
             &key.replace("presently_", "Presently_"),
             &format!("presently_{}", "é".repeat(21) + "x"),
             &format!("presently_{}", "=".repeat(43)),
+            &format!("presently_{}", "A".repeat(49)),
+            &format!("{}{}", &key[..key.len() - 1], if key.ends_with('A') { "B" } else { "A" }),
+            &format!(
+                "presently_{}{}",
+                if key.starts_with("presently_A") { "B" } else { "A" },
+                &key["presently_A".len()..]
+            ),
         ] {
             assert!(KeyHash::of(text).is_none(), "{text}");
         }

@@ -1,6 +1,6 @@
 //! Which API keys were found good. Filled and emptied under the lock of [`Cache`](crate::cache::Cache), whose epoch guards it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as Bounded;
 
-use crate::{ApiKey, ApiKeyId, KeyHash};
+use crate::{ApiKey, ApiKeyId, KeyHash, StoreError};
 
 /// More than there are keys that live.
 const KEYS_MAX: usize = 2_048;
@@ -19,6 +19,8 @@ pub(crate) struct KeyCache {
     keys: Bounded<[u8; 32], Arc<KnownKey>>,
     /// Used, and forgotten before that was noted.
     used: Mutex<BTreeSet<ApiKeyId>>,
+    /// The hashes of all keys, for those that have no checksum to be refused by. Held while they are read: others wait for that.
+    known: tokio::sync::Mutex<Option<HashSet<[u8; 32]>>>,
 }
 
 struct KnownKey {
@@ -30,7 +32,7 @@ struct KnownKey {
 
 impl KeyCache {
     pub(crate) fn new() -> Self {
-        Self { keys: Bounded::new(KEYS_MAX), used: Mutex::default() }
+        Self { keys: Bounded::new(KEYS_MAX), used: Mutex::default(), known: tokio::sync::Mutex::default() }
     }
 
     /// The key of this hash, which is used now.
@@ -47,6 +49,24 @@ impl KeyCache {
         let noted_at = AtomicI64::new(key.last_used_at.map_or(i64::MIN, Timestamp::as_second));
         let known = KnownKey { key: key.clone(), used: AtomicBool::new(true), noted_at };
         self.keys.insert(key.hash.0, Arc::new(known));
+    }
+
+    /// Whether this is the hash of a key that was made until a minute ago.
+    pub(crate) async fn is_known<F>(&self, hash: &KeyHash, all: impl FnOnce() -> F) -> Result<bool, StoreError>
+    where
+        F: Future<Output = Result<Vec<ApiKey>, StoreError>>,
+    {
+        let mut known = self.known.lock().await;
+        let hashes = match known.take() {
+            Some(hashes) => hashes,
+            None => all().await?.iter().map(|key| key.hash.0).collect(),
+        };
+        Ok(known.insert(hashes).contains(&hash.0))
+    }
+
+    /// Forgets which keys there are.
+    pub(crate) async fn tidy(&self) {
+        *self.known.lock().await = None;
     }
 
     pub(crate) fn clear(&self) {

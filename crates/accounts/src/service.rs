@@ -199,6 +199,7 @@ impl Accounts {
         const ROUNDS_MAX: u32 = 100;
         self.inner.throttle.tidy(now);
         self.inner.cache.tidy(now);
+        self.inner.cache.keys().tidy().await;
         let used = self.inner.cache.keys().take_used(now);
         if !used.is_empty() {
             self.inner.store.note_api_keys_used(&used, now).await?;

@@ -9,7 +9,7 @@ use common::hooked::{Call, Hooked};
 use common::*;
 use presently_accounts::memory::MemoryStore;
 use presently_accounts::store::{ApiKeyStore, AuditEntry};
-use presently_accounts::{Accounts, AuthError, MadeKey, ServiceError, WhichKey};
+use presently_accounts::{Accounts, AuthError, KeyHash, MadeKey, NewApiKey, ServiceError, WhichKey};
 
 async fn make(accounts: &Accounts, name: &str) -> MadeKey {
     accounts.make_key(name, at(0), None).await.expect("a key is made")
@@ -172,4 +172,36 @@ async fn the_port_knows_no_key_by_its_text() {
     let made = make(&service_over(store.clone()), "billing").await;
     let kept = format!("{:?}", store.api_keys().await.expect("the store answers"));
     assert!(!kept.contains(&made.text[16..]), "{kept}");
+}
+
+#[tokio::test]
+async fn invented_keys_cost_no_look_into_the_store() {
+    let looks = Arc::new(AtomicU64::new(0));
+    let counting = looks.clone();
+    let hooked = Hooked::new(move |call, _| {
+        if matches!(call, Call::Before("api_key" | "api_keys")) {
+            counting.fetch_add(1, SeqCst);
+        }
+        Box::pin(async { Ok(()) })
+    });
+    let accounts = service_over(Arc::new(hooked));
+    // One that was made before there were checksums, as its row says.
+    let old = format!("presently_{}", "o".repeat(43));
+    let hash = KeyHash::of(&old).expect("it looks like a key");
+    let row = NewApiKey { name: "old".to_owned(), prefix: old[..16].to_owned(), hash };
+    accounts.store().insert_api_key(&row, at(0), None).await.expect("the store answers");
+    let made = make(&accounts, "billing").await;
+    let before = looks.load(SeqCst);
+    for n in 0..1_000 {
+        let invented = format!("presently_{n:0>49}");
+        assert_eq!(accounts.authenticate_key(&invented).await, Err(AuthError::TokenNotValid));
+    }
+    assert_eq!(looks.load(SeqCst), before);
+    for n in 0..1_000 {
+        let invented = format!("presently_{n:0>43}");
+        assert_eq!(accounts.authenticate_key(&invented).await, Err(AuthError::TokenNotValid));
+    }
+    assert_eq!(looks.load(SeqCst), before + 1, "one look at all of them");
+    assert_eq!(accounts.authenticate_key(&old).await.expect("it stays good").name, "old");
+    assert_eq!(accounts.authenticate_key(&made.text).await.expect("it is good").name, "billing");
 }

@@ -47,7 +47,7 @@ async fn a_key_is_alone_on_stdout_and_good_in_the_running_server_until_it_is_rev
     let server = TestServer::start().await;
     let made = presently(&server, &["key", "create", "billing"]).fine();
     let key = made.stdout.strip_suffix('\n').unwrap();
-    assert!(key.starts_with("presently_") && key.len() == 53, "{key:?}");
+    assert!(key.starts_with("presently_") && key.len() == 59, "{key:?}");
     assert_eq!(made.stderr.lines().count(), 1, "{}", made.stderr);
     assert!(!made.stderr.contains(key), "shown once");
     let application = Application { id: 1, key: key.to_owned() };

@@ -14,7 +14,7 @@ async fn a_key_is_shown_once_when_it_is_made() {
     let made = admin.post(KEYS).json(json!({"name": "billing"})).await.is(201);
     assert_eq!(keys(&made), ["created_at", "id", "key", "last_used_at", "name", "prefix", "revoked_at"]);
     let key = text(&made["key"]);
-    assert!(key.starts_with("presently_") && key.len() == 53, "{key}");
+    assert!(key.starts_with("presently_") && key.len() == 59, "{key}");
     assert!(key.starts_with(made["prefix"].as_str().unwrap()));
     assert_eq!(made["created_at"], server.now());
     assert_time(&made["created_at"]);
