@@ -25,6 +25,8 @@ pub(crate) enum Why {
     NoMore,
     /// A message is larger than it may be.
     TooBig,
+    /// A frame was no text.
+    Binary,
     /// A text frame was not UTF-8.
     NotText,
     /// The frames are not those of the protocol.
@@ -37,6 +39,7 @@ impl Why {
         match self {
             Self::Pass(Ended::Stopping) => (1001, "the server stops"),
             Self::Protocol => (1002, "this is not the WebSocket protocol"),
+            Self::Binary => (1003, "frames must be text"),
             Self::NotText => (1007, "text must be UTF-8"),
             Self::TooBig => (1009, "a message may have 524288 bytes"),
             Self::Pass(Ended::Expired) => (4000, "the token expired"),

@@ -275,7 +275,7 @@ impl Socket {
             Heard::Broken(why) => return Err(End::Because(why)),
             Heard::Woken => return Ok(()),
             Heard::Text(text) => Some(text),
-            Heard::Binary | Heard::Control => None,
+            Heard::Control => None,
         };
         self.silent = 0;
         if !self.allowance.take(self.app.clock().now().tick) {

@@ -31,8 +31,6 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What came in.
 pub(crate) enum Heard {
     Text(Bytes),
-    /// A message that is no text.
-    Binary,
     /// A sign of life.
     Control,
     /// The client says goodbye.
@@ -82,7 +80,7 @@ impl Wire {
         };
         match heard {
             Some(Ok(Message::Text(text))) => Heard::Text(text.into()),
-            Some(Ok(Message::Binary(_))) => Heard::Binary,
+            Some(Ok(Message::Binary(_))) => Heard::Broken(Why::Binary),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::Control,
             // A browser cannot drop a socket without a close frame. These codes are a page's own, and say that it comes
             // back; 1001 is the browser's word for a page that crashed, or made way for one that may be the same.

@@ -226,6 +226,11 @@ impl Socket {
         let _ = self.wishes.send(Wish::Say(Message::text(text)));
     }
 
+    /// Says something that is no text.
+    pub(crate) fn say_bytes(&self, bytes: &'static [u8]) {
+        let _ = self.wishes.send(Wish::Say(Message::binary(bytes)));
+    }
+
     /// The next frame.
     pub(crate) async fn frame(&mut self) -> Value {
         match self.see().await {

@@ -63,6 +63,18 @@ async fn a_message_may_have_half_a_mebibyte() {
 }
 
 #[tokio::test]
+async fn a_binary_frame_ends_the_socket_before_and_after_the_token() {
+    let server = TestServer::start().await;
+    let alice = server.visitor("alice").await;
+    let mut socket = Socket::open(server.address(), &alice).await;
+    socket.say_bytes(br#"{"type":"ping"}"#);
+    socket.is_closed(1003).await;
+    let mut stranger = Socket::bare(server.address()).await;
+    stranger.say_bytes(b"\0");
+    stranger.is_closed(1003).await;
+}
+
+#[tokio::test]
 async fn a_user_may_have_so_many_streams_and_sockets() {
     let server = TestServer::start_with(|settings| settings.streams_per_user_max = 3).await;
     server.speak_to(OneNode::LimitsItsConnections);
