@@ -14,14 +14,8 @@ use crate::wire::words;
 pub(super) enum Kind {
     /// Anyone.
     Open,
-    /// Whoever has a good token.
-    Token,
-    /// A signed-in user whose account is active.
-    Active,
-    /// A signed-in user, or an application.
-    Caller,
-    /// An admin.
-    Admin,
+    /// Somebody: by a token, or by a key.
+    Known,
 }
 
 /// An answer that many calls give.
@@ -41,11 +35,10 @@ const NOT_AUTHENTICATED: Shared = Shared {
     name: "NotAuthenticated",
     about: "`not_authenticated`, `token_not_valid`, `user_not_found`, `user_inactive`",
 };
-const NOT_ACTIVE: Shared = Shared { status: "403", name: "NotActive", about: "`account_not_active`" };
 const NOT_ALLOWED: Shared = Shared {
     status: "403",
     name: "NotAllowed",
-    about: "`account_not_active`; `permission_denied`: this call is for others",
+    about: "`account_not_active`; `permission_denied`: this call is for others, or takes no API key",
 };
 const BODY_TIMEOUT: Shared =
     Shared { status: "408", name: "BodyTimeout", about: "`request_timeout`: the body did not arrive in time" };
@@ -58,10 +51,9 @@ const UNAVAILABLE: Shared = Shared {
     about: "What was asked was not done, or may not have been kept: `store_unavailable`, `busy`, `overloaded`, `timeout`, \
             `shutting_down`. Come back after `Retry-After`",
 };
-const SHARED: [&Shared; 9] = [
+const SHARED: [&Shared; 8] = [
     &MALFORMED,
     &NOT_AUTHENTICATED,
-    &NOT_ACTIVE,
     &NOT_ALLOWED,
     &BODY_TIMEOUT,
     &BODY_TOO_LARGE,
@@ -80,9 +72,7 @@ pub(super) fn add_answers(paths: &mut Paths, kind: Kind) {
             }
             match kind {
                 Kind::Open => {}
-                Kind::Token => answers.push(&NOT_AUTHENTICATED),
-                Kind::Active => answers.extend([&NOT_AUTHENTICATED, &NOT_ACTIVE]),
-                Kind::Caller | Kind::Admin => answers.extend([&NOT_AUTHENTICATED, &NOT_ALLOWED]),
+                Kind::Known => answers.extend([&NOT_AUTHENTICATED, &NOT_ALLOWED]),
             }
             for answer in answers {
                 let answers = operation.responses.responses.entry(answer.status.to_owned());

@@ -173,11 +173,11 @@ pub(crate) fn openapi() -> OpenApi {
         (Kind::Open, open()),
         (Kind::Open, health()),
         (Kind::Open, figures()),
-        (Kind::Token, token()),
-        (Kind::Active, active()),
-        (Kind::Caller, caller()),
-        (Kind::Admin, admin()),
-        (Kind::Active, presence::socket()),
+        (Kind::Known, token()),
+        (Kind::Known, active()),
+        (Kind::Known, caller()),
+        (Kind::Known, admin()),
+        (Kind::Known, presence::socket()),
     ];
     let documented = kinds.into_iter().flat_map(|(kind, routes)| {
         routes.into_iter().map(move |(schemas, mut paths, methods)| {

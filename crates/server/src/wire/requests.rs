@@ -8,27 +8,33 @@ use super::words;
 /// A login.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Login {
+    #[schema(required, value_type = String)]
     pub(crate) username: Option<String>,
+    #[schema(required, value_type = String)]
     pub(crate) password: Option<String>,
 }
 
 /// A new account.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Register {
+    #[schema(required, value_type = String)]
     pub(crate) username: Option<String>,
     pub(crate) email: Option<String>,
+    #[schema(required, value_type = String)]
     pub(crate) password: Option<String>,
 }
 
 /// A refresh token, to be used once.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Refresh {
+    #[schema(required, value_type = String)]
     pub(crate) refresh: Option<String>,
 }
 
 /// A token to look at.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Verify {
+    #[schema(required, value_type = String)]
     pub(crate) token: Option<String>,
 }
 
@@ -70,8 +76,10 @@ pub(crate) struct Why {
 /// An account that an admin makes.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct CreateUser {
+    #[schema(required, value_type = String)]
     pub(crate) username: Option<String>,
     pub(crate) email: Option<String>,
+    #[schema(required, value_type = String)]
     pub(crate) password: Option<String>,
     pub(crate) first_name: Option<String>,
     pub(crate) last_name: Option<String>,
@@ -103,6 +111,7 @@ pub(crate) struct PatchUser {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Query {
     /// Up to 10,000, each 1 to 128 bytes.
+    #[schema(required, value_type = Vec<String>)]
     pub(crate) users: Option<Vec<String>>,
 }
 
