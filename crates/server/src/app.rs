@@ -13,6 +13,7 @@ use presently_sql::PostgresStores;
 use presently_sql::postgres::Node;
 use tokio::task::JoinHandle;
 
+use crate::bodies::Bodies;
 use crate::database::{Database, DatabaseUrl};
 use crate::folder::Folder;
 use crate::metrics::Metrics;
@@ -43,6 +44,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     push: Push,
+    bodies: Arc<Bodies>,
     figures: Figures,
     started: Now,
     openapi: Bytes,
@@ -129,7 +131,8 @@ impl App {
         let app = Self(Arc::new(Inner {
             docs: docs_page::render(&openapi).into(),
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
-            push: Push::new(tickets, settings.connections_max, settings.streams_per_user_max),
+            push: Push::new(tickets, settings.seats(), settings.streams_per_user_max),
+            bodies: Arc::default(),
             figures: Figures::default(),
             started: clock.now(),
             settings,
@@ -194,6 +197,11 @@ impl App {
     /// What the open streams and sockets share.
     pub(crate) fn push(&self) -> &Push {
         &self.0.push
+    }
+
+    /// What bodies and messages that are under way hold.
+    pub(crate) fn bodies(&self) -> &Arc<Bodies> {
+        &self.0.bodies
     }
 
     /// What the overview draws.

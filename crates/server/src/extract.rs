@@ -1,62 +1,32 @@
 //! What handlers take from a request: bodies, paths and queries, each refused in the one shape.
-//!
-//! **No body is read without a limit of size and of time.**
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams};
-use bytes::Bytes;
+use http::Request;
 use http::request::Parts;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use presently::UserId;
 use presently_accounts::AccountId;
 use serde::de::DeserializeOwned;
 
+use crate::app::App;
+use crate::bodies;
 use crate::problem::Problem;
 use crate::wire::USER_BYTES_MAX;
-
-/// The largest body: 1 MiB.
-pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON object. No body at all, or an empty one, is `{}`.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
-        let bytes = read(request.into_body()).await?;
+    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, Problem> {
+        let bytes_max = bodies::bytes_max(request.uri().path());
+        let bytes = bodies::read(app.bodies(), request.into_body(), bytes_max).await?;
         parse(&bytes).map(Self)
     }
-}
-
-/// The whole body.
-pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
-    use http_body::Body as _;
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    // Refused by its announcement, before a byte of it is waited for.
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(too_large());
-    }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request("invalid_body", "The body broke off or is not framed as HTTP asks.")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time.")),
-    }
-}
-
-fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than one MiB (1,048,576 bytes).")
 }
 
 /// A JSON object as `T`; nothing, or blanks alone, is `{}`.
@@ -202,6 +172,8 @@ impl Params {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     #[derive(serde::Deserialize, Debug)]

@@ -2,7 +2,6 @@
 //!
 //! **Heartbeats stand in front of the router**: they share its authentication, limits and errors, and pass by the rest.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,10 +24,9 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::cross_site;
-use crate::identify;
 use crate::problem::{Cause, Problem, in_one_shape};
-use crate::routes;
+use crate::serve::Seat;
+use crate::{address, cross_site, identify, routes};
 
 /// The longest path with its query, in bytes.
 const URI_BYTES_MAX: usize = 8 * 1024;
@@ -40,7 +38,6 @@ pub(crate) const HEADER_BYTES_MAX: usize = 16 * 1024;
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// On each answer of a demo, and of nobody else.
 pub(crate) static X_PRESENTLY_DEMO: HeaderName = HeaderName::from_static("x-presently-demo");
@@ -82,7 +79,7 @@ impl Front {
     }
 
     /// Answers one request. Never fails, never panics.
-    pub(crate) async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Result<Response, Infallible> {
+    pub(crate) async fn answer(&self, peer: SocketAddr, seat: &Seat, mut request: Request<Body>) -> Response {
         let started = self.app.clock().now().tick;
         let id = request_id(request.headers());
         let hot = self.takes_heartbeats && is_hot(&request);
@@ -91,12 +88,13 @@ impl Front {
 
         let answered = match refusal(&request) {
             Some(problem) => Ok(problem.into_response()),
-            None if hot => AssertUnwindSafe(routes::heartbeat::beat(&self.app, request)).catch_unwind().await,
+            None if hot => AssertUnwindSafe(routes::heartbeat::beat(&self.app, seat, request)).catch_unwind().await,
             None => {
                 strip_trailing_slash(request.uri_mut());
                 let refused = cross_site::refusal(&request, &self.app.settings().cors_origins);
-                let address = client_address(peer.ip(), request.headers(), &self.app.settings().trusted_proxies);
+                let address = address::of_client(peer.ip(), request.headers(), &self.app.settings().trusted_proxies);
                 request.extensions_mut().insert(ClientAddress(address));
+                request.extensions_mut().insert(seat.clone());
                 let origin = origin(&request, peer.ip(), &self.app.settings().trusted_proxies);
                 request.extensions_mut().insert(origin);
                 let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
@@ -124,7 +122,7 @@ impl Front {
             }
         }
         finish(response.headers_mut(), id, self.app.is_demo());
-        Ok(response)
+        response
     }
 
     async fn route(&self, request: Request<Body>) -> Response {
@@ -168,14 +166,19 @@ fn refusal(request: &Request<Body>) -> Option<Problem> {
 
 /// The caller's id when it is sane (1 to 64 of letters, digits, `-`, `_`, `.`), else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    static BASE: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| getrandom::u64().unwrap_or_default());
     if let Some(sent) = headers.get(&X_REQUEST_ID) {
         let sane = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if (1..=64).contains(&sent.len()) && sent.as_bytes().iter().all(sane) {
             return sent.clone();
         }
     }
+    new_request_id()
+}
+
+/// An id that no other request has.
+pub(crate) fn new_request_id() -> HeaderValue {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static BASE: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| getrandom::u64().unwrap_or_default());
     let number = BASE.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut text = [0_u8; 16];
     for (place, byte) in text.iter_mut().enumerate() {
@@ -203,35 +206,12 @@ fn strip_trailing_slash(uri: &mut Uri) {
     }
 }
 
-fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
-    let address = address.to_canonical();
-    proxies.iter().any(|net| net.contains(&address))
-}
-
-/// The last address in `X-Forwarded-For` that no trusted proxy has; the peer's own when it is not trusted itself.
-fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
-    let peer = peer.to_canonical();
-    if !is_trusted(peer, proxies) {
-        return peer;
-    }
-    let mut nearest = peer;
-    let values: Vec<_> = headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    for entry in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
-        nearest = address.to_canonical();
-        if !is_trusted(nearest, proxies) {
-            break;
-        }
-    }
-    nearest
-}
-
 fn origin(request: &Request<Body>, peer: IpAddr, proxies: &[IpNet]) -> Origin {
     let headers = request.headers();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| {
         host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'))
     });
-    let secure = is_trusted(peer, proxies)
+    let secure = address::is_trusted(peer, proxies)
         && headers.get(&X_FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
     Origin(host.map_or_else(String::new, |host| format!("{}://{host}", if secure { "https" } else { "http" })))
 }
@@ -242,7 +222,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The headers of every answer.
-fn finish(headers: &mut HeaderMap, id: HeaderValue, is_demo: bool) {
+pub(crate) fn finish(headers: &mut HeaderMap, id: HeaderValue, is_demo: bool) {
     headers.insert(X_REQUEST_ID.clone(), id);
     if is_demo {
         headers.insert(X_PRESENTLY_DEMO.clone(), HeaderValue::from_static("true"));
@@ -273,24 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
-        let proxies = vec!["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-        let mut headers = HeaderMap::new();
-        headers.insert(X_FORWARDED_FOR.clone(), HeaderValue::from_static("6.6.6.6, 203.0.113.9, 10.1.2.3"));
-        let of = |peer: &str, proxies: &[IpNet]| client_address(peer.parse().unwrap(), &headers, proxies).to_string();
-        assert_eq!(of("127.0.0.1", &proxies), "203.0.113.9");
-        assert_eq!(of("::ffff:127.0.0.1", &proxies), "203.0.113.9");
-        assert_eq!(of("127.0.0.1", &[]), "127.0.0.1");
-        assert_eq!(of("192.0.2.1", &proxies), "192.0.2.1");
-    }
-
-    #[test]
     fn an_insane_request_id_is_replaced() {
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID.clone(), HeaderValue::from_static("abc-1"));
         assert_eq!(request_id(&headers), "abc-1");
         headers.insert(X_REQUEST_ID.clone(), HeaderValue::from_static("a b"));
         assert_eq!(request_id(&headers).len(), 16);
-        assert_ne!(request_id(&headers), request_id(&headers));
+        assert_ne!(new_request_id(), new_request_id());
     }
 }

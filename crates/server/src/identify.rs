@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::extract::Params;
 use crate::panel::cookie;
 use crate::problem::Problem;
+use crate::serve::Seat;
 
 /// The event stream's path.
 pub(crate) const EVENTS: &str = "/api/presence/events";
@@ -193,6 +194,9 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     }
     cookie::redeem(&mut request);
     let mut identity = identify(&app, request.headers()).await;
+    if let Some(seat) = request.extensions().get::<Seat>() {
+        is_of(seat, &identity);
+    }
     if let Identity::Known(caller) = &identity
         && is_evidence(request.method(), request.uri().path())
         && !is_upgrade(request.method(), request.uri().path(), request.headers())
@@ -208,6 +212,15 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     }
     request.extensions_mut().insert(identity);
     next.run(request).await
+}
+
+/// Whose connection this is from now on.
+fn is_of(seat: &Seat, identity: &Identity) {
+    match identity {
+        Identity::Known(caller) => seat.is_of(&caller.user),
+        Identity::Application(key) if !seat.is_somebodys() => seat.is_of(&format!("app-{}", key.id).into()),
+        Identity::Application(_) | Identity::Refused(_) | Identity::Nobody => {}
+    }
 }
 
 fn known(identity: Option<&Identity>) -> Result<&Arc<Caller>, Problem> {

@@ -1,12 +1,15 @@
 //! The presence server: HTTP over the presence library and the accounts. **It decides nothing about presence**: routes
 //! extract, call one method of a handle, convert, and answer.
 
+mod address;
 mod app;
 mod banner;
+mod bodies;
 mod cli;
 mod command;
 mod cross_site;
 mod database;
+mod descriptors;
 mod docs_page;
 mod extract;
 mod folder;

@@ -106,7 +106,48 @@ impl Metrics {
     }
 }
 
+/// Why a connection was not taken, or not kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refused {
+    /// Its address holds its share of those without credentials.
+    Address,
+    /// All seats are taken.
+    Full,
+    /// It made room for a newcomer.
+    Evicted,
+    /// No request came in time.
+    SlowHead,
+    /// It did not take what was sent.
+    SlowReader,
+    /// It made room for another socket that has not said who it is.
+    Socket,
+}
+
+impl Refused {
+    const ALL: [Self; 6] = [Self::Address, Self::Full, Self::Evicted, Self::SlowHead, Self::SlowReader, Self::Socket];
+
+    fn counter(self) -> Counter {
+        let reason = match self {
+            Self::Address => "address",
+            Self::Full => "full",
+            Self::Evicted => "evicted",
+            Self::SlowHead => "slow_head",
+            Self::SlowReader => "slow_reader",
+            Self::Socket => "socket",
+        };
+        counter!("presently_connections_refused_total", "reason" => reason)
+    }
+}
+
+/// Counts a connection that was not taken, or not kept.
+pub(crate) fn refused(why: Refused) {
+    why.counter().increment(1);
+}
+
 fn describe() {
+    describe_counter!("presently_connections_refused_total", "Connections that were not taken, or not kept, by why.");
+    // Shown from the start, so that the first refusal is an increase.
+    Refused::ALL.iter().for_each(|why| why.counter().increment(0));
     describe_gauge!("presently_users", "Users by status shown.");
     describe_gauge!("presently_sessions", "Live sessions.");
     describe_gauge!("presently_pending_effects", "Decisions that the store has not kept yet.");

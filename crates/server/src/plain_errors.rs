@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::front;
 use crate::problem::Problem;
 
 const ERROR: &[u8] = b"HTTP/1.1 4";
@@ -60,18 +60,22 @@ fn replacement(head: &[u8], is_demo: bool) -> Option<Vec<u8>> {
         status @ StatusCode::URI_TOO_LONG => Problem::new(status, "uri_too_long", "The address is too long."),
         status => Problem::new(status, "invalid_request", "The request is not valid HTTP/1.1."),
     };
-    let response: Response = problem.clone().into_response();
-    let body = problem.body();
-    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    let head = format!(
-        "HTTP/1.1 {} {}\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
-         cache-control: no-store\r\nx-content-type-options: nosniff\r\n{}\r\n",
-        status,
-        response.status().canonical_reason().unwrap_or("Error"),
-        body.len(),
-        if is_demo { "x-presently-demo: true\r\n" } else { "" }
-    );
-    Some([head.as_bytes(), &body].concat())
+    Some(bare(&problem, is_demo))
+}
+
+/// A problem as an answer after which the connection ends, for where there is no HTTP layer.
+pub(crate) fn bare(problem: &Problem, is_demo: bool) -> Vec<u8> {
+    let mut response: Response = problem.clone().into_response();
+    front::finish(response.headers_mut(), front::new_request_id(), is_demo);
+    let (body, status) = (problem.body(), response.status());
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let mut text =
+        format!("HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-length: {}\r\n", status.as_u16(), body.len())
+            .into_bytes();
+    for (name, value) in response.headers() {
+        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    [text, b"\r\n".to_vec(), body].concat()
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for PlainErrors<S> {
@@ -144,7 +148,7 @@ mod tests {
         assert!(text.contains("application/problem+json") && text.contains("headers_too_large"), "{text}");
         assert!(!text.contains("x-presently-demo"), "{text}");
         let demo = String::from_utf8(replacement(bare, true).unwrap()).unwrap();
-        assert!(demo.contains("\r\nx-presently-demo: true\r\n\r\n{"), "{demo}");
+        assert!(demo.contains("\r\nx-presently-demo: true\r\n"), "{demo}");
         assert!(replacement(b"HTTP/1.1 404 Not Found\r\nX-Request-Id: 5\r\n\r\n", false).is_none());
         assert!(replacement(b"HTTP/1.1 200 OK\r\n\r\n", false).is_none());
     }

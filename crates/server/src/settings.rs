@@ -51,8 +51,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// How long transitions stay in the history.
     pub history_retention: Duration,
-    /// TCP connections at once; more wait in the kernel's queue.
-    pub connections_max: usize,
+    /// TCP connections at once; without it [`Settings::CONNECTIONS_MAX`], or what the limit of open files leaves room for.
+    pub connections_max: Option<usize>,
     /// Streams and sockets of one user at once.
     pub streams_per_user_max: usize,
     /// Whom others may see.
@@ -204,7 +204,7 @@ pub struct Flags {
     /// How long transitions stay in the history [default: 90d]
     #[arg(long, env = "PRESENTLY_HISTORY_RETENTION", value_name = "TIME")]
     pub history_retention: Option<String>,
-    /// TCP connections at once; more wait [default: 20000]
+    /// TCP connections at once [default: 20000, or what the limit of open files leaves room for]
     #[arg(long, env = "PRESENTLY_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<usize>,
     /// Event streams and WebSockets of one user at once [default: 50]
@@ -278,6 +278,8 @@ pub struct BadSettings(pub String);
 impl Settings {
     /// The default `database_url`.
     pub const DATABASE_URL: &'static str = "sqlite:./data/presently.db";
+    /// The default `connections_max`.
+    pub const CONNECTIONS_MAX: usize = 20_000;
 
     /// The defaults, with everything kept in `data` and a free port of the loopback address: for tests and embedding.
     #[must_use]
@@ -357,7 +359,7 @@ impl Settings {
                 flags.history_retention.or(file.history_retention),
                 base.history_retention,
             )?,
-            connections_max: flags.connections_max.or(file.connections_max).unwrap_or(base.connections_max),
+            connections_max: flags.connections_max.or(file.connections_max),
             streams_per_user_max: flags
                 .streams_per_user_max
                 .or(file.streams_per_user_max)
@@ -378,6 +380,12 @@ impl Settings {
         Ok(flags.database_url.clone().or(file.database_url).unwrap_or_else(|| Self::DATABASE_URL.to_owned()))
     }
 
+    /// How many connections there may be.
+    #[must_use]
+    pub fn seats(&self) -> usize {
+        self.connections_max.unwrap_or(Self::CONNECTIONS_MAX)
+    }
+
     fn check(&self) -> Result<(), BadSettings> {
         self.policy()?;
         if self.access_token_lifetime < Duration::from_secs(1) {
@@ -388,7 +396,7 @@ impl Settings {
                 "refresh_token_lifetime must not be shorter than access_token_lifetime".to_owned(),
             ));
         }
-        if self.connections_max == 0 {
+        if self.connections_max == Some(0) {
             return Err(BadSettings("connections_max must be at least 1".to_owned()));
         }
         if self.streams_per_user_max == 0 {
@@ -446,7 +454,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             log_format: LogFormat::Text,
             history_retention: Duration::from_secs(90 * 86_400),
-            connections_max: 20_000,
+            connections_max: None,
             streams_per_user_max: 50,
             visibility: Visibility::default(),
             demo: false,

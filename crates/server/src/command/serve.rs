@@ -21,6 +21,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use super::Failure;
 use crate::app::App;
 use crate::banner::{self, FirstAdmin};
+use crate::descriptors;
 use crate::folder::random_text;
 use crate::settings::{Flags, LogFormat, Settings};
 use crate::{cli, variables};
@@ -29,8 +30,9 @@ use crate::{cli, variables};
 const BACKLOG: i32 = 4096;
 
 pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
-    let settings = Settings::resolve(flags)?;
+    let mut settings = Settings::resolve(flags)?;
     log(settings.log_format);
+    descriptors::make_room(&mut settings)?;
     threads()?.block_on(serve(settings))
 }
 

@@ -27,6 +27,10 @@ pub(crate) enum Why {
     TooBig,
     /// A frame was no text.
     Binary,
+    /// The first message is larger than it may be.
+    FirstTooBig,
+    /// All messages under way together are larger than they may be.
+    TooMuch,
     /// A text frame was not UTF-8.
     NotText,
     /// The frames are not those of the protocol.
@@ -41,6 +45,7 @@ impl Why {
             Self::Protocol => (1002, "this is not the WebSocket protocol"),
             Self::Binary => (1003, "frames must be text"),
             Self::NotText => (1007, "text must be UTF-8"),
+            Self::FirstTooBig => (1009, "a message before ready may have 8192 bytes"),
             Self::TooBig => (1009, "a message may have 524288 bytes"),
             Self::Pass(Ended::Expired) => (4000, "the token expired"),
             Self::NotAuthenticated => (4001, "no token within ten seconds"),
@@ -51,6 +56,7 @@ impl Why {
             Self::NoMore => (4006, "watching ended"),
             Self::TooManyConnections => (4007, "too many connections"),
             Self::TooManyMessages => (4008, "too many messages"),
+            Self::TooMuch => (4009, "too much is being sent at once"),
             Self::Refused => (4101, "the token was refused"),
             Self::Pass(Ended::Revoked) => (4101, "the token was revoked"),
             Self::Pass(Ended::ByAdmin) => (4102, "an administrator ended the session"),

@@ -1,19 +1,30 @@
 //! Who is connected. **Connections are limited in all and for each user**; one that ends makes room at once.
+//!
+//! A socket whose first frame will say who it is holds one of a few places meanwhile: where there is none, the one that said nothing for longest
+//! leaves, of the newcomer's own address first.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use crate::metrics::{Refused, refused};
 use crate::problem::Problem;
 
 /// Of the connections that the server takes, this share may be streams and sockets; the rest is for requests.
 const SHARE: (usize, usize) = (9, 10);
+/// One in so many may be a socket that has not said who it is.
+const STRANGERS_SHARE: usize = 100;
+/// And never fewer than these: the tabs that a browser opens at once.
+const STRANGERS_MIN: usize = 8;
 
 /// All streams and sockets of this server.
 pub(crate) struct Crowd {
     in_all_max: usize,
+    strangers_max: usize,
     per_user_max: usize,
     people: Mutex<People>,
 }
@@ -22,6 +33,15 @@ pub(crate) struct Crowd {
 struct People {
     in_all: usize,
     by_user: HashMap<Arc<str>, OfUser>,
+    /// Sockets that have not said who they are, in the order in which they came.
+    strangers: BTreeMap<u64, Stranger>,
+    strangers_ever: u64,
+}
+
+struct Stranger {
+    address: IpAddr,
+    /// Told when it has to leave.
+    leave: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -42,12 +62,36 @@ impl OfUser {
 impl Crowd {
     pub(crate) fn new(connections_max: usize, per_user_max: usize) -> Self {
         let in_all_max = (connections_max / SHARE.1 * SHARE.0).max(1);
-        Self { in_all_max, per_user_max, people: Mutex::default() }
+        let strangers_max = (connections_max / STRANGERS_SHARE).max(STRANGERS_MIN);
+        Self { in_all_max, strangers_max, per_user_max, people: Mutex::default() }
     }
 
     /// A place for one connection of nobody in particular.
     pub(crate) fn enter(self: &Arc<Self>) -> Result<Place, Problem> {
+        self.enter_among(&mut self.people.lock())
+    }
+
+    /// A place for a socket that will say who it is, and what tells that it has to leave before that.
+    pub(crate) fn enter_as_stranger(self: &Arc<Self>, address: IpAddr) -> Result<(Place, Arc<Notify>), Problem> {
         let mut people = self.people.lock();
+        let mut place = self.enter_among(&mut people)?;
+        if people.strangers.len() >= self.strangers_max {
+            let own = people.strangers.iter().find(|(_, stranger)| stranger.address == address);
+            let leaves = own.or_else(|| people.strangers.first_key_value()).map(|(number, _)| *number);
+            if let Some(stranger) = leaves.and_then(|number| people.strangers.remove(&number)) {
+                stranger.leave.notify_one();
+                refused(Refused::Socket);
+            }
+        }
+        let leave = Arc::new(Notify::new());
+        people.strangers_ever += 1;
+        let number = people.strangers_ever;
+        people.strangers.insert(number, Stranger { address, leave: Arc::clone(&leave) });
+        place.stranger = Some(number);
+        Ok((place, leave))
+    }
+
+    fn enter_among(self: &Arc<Self>, people: &mut People) -> Result<Place, Problem> {
         if people.in_all >= self.in_all_max {
             return Err(Problem::unavailable(
                 "too_many_connections",
@@ -56,7 +100,7 @@ impl Crowd {
             ));
         }
         people.in_all += 1;
-        Ok(Place { crowd: Arc::clone(self), user: None, socket: None })
+        Ok(Place { crowd: Arc::clone(self), user: None, socket: None, stranger: None })
     }
 
     /// An administrator ended the sessions of this user.
@@ -82,6 +126,8 @@ pub(crate) struct Place {
     crowd: Arc<Crowd>,
     user: Option<Arc<str>>,
     socket: Option<u64>,
+    /// Its number among those that have not said who they are.
+    stranger: Option<u64>,
 }
 
 impl Place {
@@ -103,6 +149,9 @@ impl Place {
         }
         of_user.connections += 1;
         self.user = Some(user);
+        if let Some(number) = self.stranger.take() {
+            people.strangers.remove(&number);
+        }
         Ok(())
     }
 
@@ -122,6 +171,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut people = self.crowd.people.lock();
         people.in_all = people.in_all.saturating_sub(1);
+        if let Some(number) = self.stranger {
+            people.strangers.remove(&number);
+        }
         let Some(user) = &self.user else { return };
         if let Some(of_user) = people.by_user.get_mut(user) {
             of_user.connections = of_user.connections.saturating_sub(1);
@@ -163,6 +215,26 @@ mod tests {
         assert_eq!(crowd.enter().err().unwrap().code(), "too_many_connections");
         drop(places);
         assert!(crowd.enter().is_ok());
+    }
+
+    #[test]
+    fn strangers_make_room_for_strangers_and_of_their_own_address_first() {
+        let crowd = crowd(900, 50);
+        let enter = |last: u8| crowd.enter_as_stranger(IpAddr::from([192, 0, 2, last])).ok().unwrap();
+        let has_to_leave = |leave: &Notify| {
+            let mut told = std::pin::pin!(leave.notified());
+            told.as_mut().enable()
+        };
+        let (mut alices, leave) = enter(1);
+        let flood: Vec<_> = (0..30).map(|_| enter(2)).collect();
+        assert_eq!(crowd.people.lock().strangers.len(), 9);
+        assert!(!has_to_leave(&leave), "the flood takes from itself");
+        assert!(has_to_leave(&flood[0].1) && !has_to_leave(&flood[29].1));
+        let (_bobs, _) = enter(3);
+        assert!(has_to_leave(&leave), "the one that waited longest");
+        alices.belongs_to(&"alice".into()).unwrap();
+        drop(flood);
+        assert_eq!(crowd.people.lock().strangers.len(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! - `crowd`: how many there are, and of whom
 //! - `tickets`: credentials for pages that cannot send a header
 //! - `stream`, `handoff`: Server-Sent Events
-//! - `socket`, `wire`, `rate`, `close`: WebSockets
+//! - `socket`, `wire`, `bounded`, `rate`, `close`: WebSockets
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use presently::Viewer;
 use presently_accounts::{Accounts, Caller};
 use tokio::sync::watch;
 
+mod bounded;
 pub(crate) mod close;
 pub(crate) mod crowd;
 pub(crate) mod handoff;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use presently::{Activity, Diff, EndReason, Resumed, Snapshot, Tick, Watcher};
 use presently_accounts::AccountStatus;
+use tokio::sync::Notify;
 
 use super::close::Why;
 use super::crowd::Place;
@@ -38,6 +39,8 @@ pub(crate) struct Newcomer {
     pub(crate) pass: Option<Pass>,
     /// Its seat among the server's connections.
     pub(crate) seat: Option<Seat>,
+    /// Tells that it has to leave, before it said who it is.
+    pub(crate) leave: Option<Arc<Notify>>,
 }
 
 /// How a socket ended.
@@ -67,25 +70,35 @@ impl From<Ended> for End {
 
 /// Serves the socket until it ends.
 pub(crate) async fn run(newcomer: Newcomer, upgraded: hyper::upgrade::Upgraded) {
-    let Newcomer { app, mut place, pass, seat } = newcomer;
-    let _seat = seat;
-    let mut wire = Wire::new(upgraded, app.push().signal()).await;
+    let Newcomer { app, mut place, pass, seat, leave } = newcomer;
+    let mut wire = Wire::new(&app, upgraded).await;
     let mut allowance = Allowance::new(app.clock().now().tick);
     let pass = match pass {
         Some(pass) => Ok(pass),
-        None => Box::pin(introduce(&app, &mut wire, &mut place, &mut allowance)).await,
+        None => {
+            let leave = leave.unwrap_or_default();
+            let introduced = Box::pin(introduce(&app, &mut wire, &mut place, &mut allowance));
+            tokio::select! {
+                pass = introduced => pass,
+                () = leave.notified() => Err(End::Because(Why::TooManyConnections)),
+            }
+        }
     };
     let pass = match pass {
         Ok(pass) => pass,
         Err(end) => return Box::pin(say_goodbye(wire, end)).await,
     };
+    wire.is_known();
+    if let Some(seat) = &seat {
+        seat.is_of(&pass.caller.user);
+    }
     let session = session_name(&app, &mut place, &pass);
     let watcher = app.presently().watcher(pass.viewer());
     let mut socket = Socket { wire, pass, session, watcher, allowance, silent: 0, ping_at: Tick(0), app };
     let end = socket.live().await;
     Box::pin(socket.leave(end)).await;
     // The name of the session is free only now that nothing more is done to it.
-    drop(place);
+    drop((place, seat));
 }
 
 async fn say_goodbye(wire: Wire, end: End) {

@@ -1,6 +1,7 @@
 //! One WebSocket as messages. **Small buffers**: what an idle socket costs is its task. A write never waits for ever, nor longer
 //! than its reader's rights last.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,14 +16,19 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Signal;
+use super::bounded::Bounded;
 use super::close::Why;
 use super::pass::{Ended, Pass};
 use crate::app::App;
 
 /// The largest message a client may send: 10,000 names of users fit.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// The same before it has said who it is: a token of another issuer fits.
+const FIRST_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Larger messages go out as fragments of this size, so that no buffer keeps the size of the largest one.
 const FRAGMENT_BYTES: usize = 4 * 1024;
+/// The head of a client's ping (RFC 6455, section 5.2).
+const CONTROL_HEAD_BYTES: usize = 6;
 /// How long a client may leave what was sent to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the other side may take to say goodbye.
@@ -49,22 +55,33 @@ pub(crate) enum Unsent {
     Because(Why),
 }
 
+type Socket = WebSocketStream<Bounded<TokioIo<Upgraded>>>;
+
 /// The socket.
 pub(crate) struct Wire {
-    socket: WebSocketStream<TokioIo<Upgraded>>,
+    socket: Socket,
+    /// It said who it is.
+    is_known: bool,
     signal: watch::Receiver<Signal>,
 }
 
 impl Wire {
-    pub(crate) async fn new(upgraded: Upgraded, signal: watch::Receiver<Signal>) -> Self {
+    pub(crate) async fn new(app: &App, upgraded: Upgraded) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(1024)
             .write_buffer_size(0)
             .max_write_buffer_size(MESSAGE_BYTES_MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Self { socket, signal }
+        let stream = Bounded::new(TokioIo::new(upgraded), FIRST_MESSAGE_BYTES_MAX, app.bodies());
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        Self { socket, is_known: false, signal: app.push().signal() }
+    }
+
+    /// It is known from now on who it is.
+    pub(crate) fn is_known(&mut self) {
+        self.is_known = true;
+        self.socket.get_mut().takes(MESSAGE_BYTES_MAX);
     }
 
     /// Whether the server stops.
@@ -78,7 +95,17 @@ impl Wire {
             heard = self.socket.next() => heard,
             _ = self.signal.changed() => return Heard::Woken,
         };
+        let came = self.socket.get_mut();
+        match &heard {
+            Some(Ok(Message::Text(_) | Message::Binary(_))) => came.is_whole(),
+            // These may come in the midst of another.
+            Some(Ok(Message::Ping(bytes) | Message::Pong(bytes))) => came.had_beside(CONTROL_HEAD_BYTES + bytes.len()),
+            _ => {}
+        }
         match heard {
+            Some(Ok(Message::Text(text))) if !self.is_known && text.len() > FIRST_MESSAGE_BYTES_MAX => {
+                Heard::Broken(Why::FirstTooBig)
+            }
             Some(Ok(Message::Text(text))) => Heard::Text(text.into()),
             Some(Ok(Message::Binary(_))) => Heard::Broken(Why::Binary),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::Control,
@@ -86,7 +113,9 @@ impl Wire {
             // back; 1001 is the browser's word for a page that crashed, or made way for one that may be the same.
             Some(Ok(Message::Close(Some(frame)))) if matches!(u16::from(frame.code), 1001 | 3000..=3999) => Heard::Gone,
             Some(Ok(Message::Close(_))) => Heard::Close,
-            Some(Err(Error::Capacity(_))) => Heard::Broken(Why::TooBig),
+            Some(Err(Error::Capacity(_))) => Heard::Broken(self.too_big()),
+            Some(Err(Error::Io(error))) if error.kind() == ErrorKind::FileTooLarge => Heard::Broken(self.too_big()),
+            Some(Err(Error::Io(error))) if error.kind() == ErrorKind::QuotaExceeded => Heard::Broken(Why::TooMuch),
             Some(Err(Error::Utf8(_))) => Heard::Broken(Why::NotText),
             Some(Err(Error::Protocol(
                 tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
@@ -96,6 +125,10 @@ impl Wire {
         }
     }
 
+    fn too_big(&self) -> Why {
+        if self.is_known { Why::TooBig } else { Why::FirstTooBig }
+    }
+
     /// Sends texts, and then makes sure once that they are on their way.
     pub(crate) async fn send(
         &mut self,
@@ -103,7 +136,7 @@ impl Wire {
         pass: Option<&mut Pass>,
         texts: impl IntoIterator<Item = String>,
     ) -> Result<(), Unsent> {
-        let Self { socket, signal } = self;
+        let Self { socket, signal, .. } = self;
         let sending = async {
             for text in texts {
                 feed(socket, text).await?;
@@ -115,7 +148,7 @@ impl Wire {
 
     /// Asks for a sign of life.
     pub(crate) async fn ping(&mut self, app: &App, pass: &mut Pass) -> Result<(), Unsent> {
-        let Self { socket, signal } = self;
+        let Self { socket, signal, .. } = self;
         while_good(app, Some(pass), signal, socket.send(Message::Ping(Bytes::new()))).await
     }
 
@@ -140,7 +173,7 @@ impl Wire {
     }
 }
 
-async fn feed(socket: &mut WebSocketStream<TokioIo<Upgraded>>, text: String) -> Result<(), Error> {
+async fn feed(socket: &mut Socket, text: String) -> Result<(), Error> {
     if text.len() <= FRAGMENT_BYTES {
         return socket.feed(Message::text(text)).await;
     }

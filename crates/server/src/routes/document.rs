@@ -42,14 +42,18 @@ const NOT_ALLOWED: Shared = Shared {
 };
 const BODY_TIMEOUT: Shared =
     Shared { status: "408", name: "BodyTimeout", about: "`request_timeout`: the body did not arrive in time" };
-const BODY_TOO_LARGE: Shared = Shared { status: "413", name: "BodyTooLarge", about: "`body_too_large`" };
+const BODY_TOO_LARGE: Shared = Shared {
+    status: "413",
+    name: "BodyTooLarge",
+    about: "`body_too_large`: more than 16 KiB about accounts, 1 MiB else",
+};
 const URI_TOO_LONG: Shared = Shared { status: "414", name: "UriTooLong", about: "`uri_too_long`" };
 const HEADERS_TOO_LARGE: Shared = Shared { status: "431", name: "HeadersTooLarge", about: "`headers_too_large`" };
 const UNAVAILABLE: Shared = Shared {
     status: "503",
     name: "Unavailable",
     about: "What was asked was not done, or may not have been kept: `store_unavailable`, `busy`, `overloaded`, `timeout`, \
-            `shutting_down`. Come back after `Retry-After`",
+            `shutting_down`, `too_many_bodies`, `too_many_connections`. Come back after `Retry-After`",
 };
 const SHARED: [&Shared; 8] = [
     &MALFORMED,

@@ -9,9 +9,11 @@ use presently::{Activity, Beat, Limits};
 use presently_accounts::Caller;
 
 use crate::app::App;
+use crate::bodies;
 use crate::extract::{self, Json};
 use crate::identify::{self, By};
 use crate::problem::{Problem, ProblemBody};
+use crate::serve::Seat;
 use crate::wire::{Heartbeat, HeartbeatBody, OwnStatus, convert};
 
 /// The longest name of a tab or device, in bytes.
@@ -21,17 +23,18 @@ const _: () = assert!(SESSION_BYTES_MAX < Limits::ID_BYTES_MAX);
 const RECORDED: &str = "Heartbeat recorded";
 
 /// The hot path: the same functions as [`heartbeat`] behind its layers, without the router.
-pub(crate) async fn beat(app: &App, request: Request<Body>) -> Response {
-    match beat_inner(app, request).await {
+pub(crate) async fn beat(app: &App, seat: &Seat, request: Request<Body>) -> Response {
+    match beat_inner(app, seat, request).await {
         Ok(beat) => answer(beat),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn beat_inner(app: &App, request: Request<Body>) -> Result<Beat, Problem> {
+async fn beat_inner(app: &App, seat: &Seat, request: Request<Body>) -> Result<Beat, Problem> {
     let (parts, body) = request.into_parts();
     let caller = identify::active_caller(app, &parts.headers).await?;
-    let sent = extract::read(body).await.and_then(|bytes| {
+    seat.is_of(&caller.user);
+    let sent = bodies::read(app.bodies(), body, bodies::BYTES_MAX).await.and_then(|bytes| {
         if bytes.is_empty() { Ok(Heartbeat { activity: None, session: None }) } else { extract::parse(&bytes) }
     });
     take_or_refuse(app, &parts.headers, &caller, sent).await
@@ -122,13 +125,15 @@ pub(crate) async fn own_status(State(app): State<App>, By(caller): By) -> Result
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
     use presently::{Status, Timestamp};
 
     #[tokio::test]
     async fn the_answer_is_the_documented_shape() {
         let response = answer(Beat { status: Status::Away, last_seen: Timestamp(1_764_000_000_813_742) });
-        let bytes = extract::read(response.into_body()).await.unwrap();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let documented = serde_json::to_vec(&HeartbeatBody {
             message: RECORDED,
             online_status: "away",

@@ -1,6 +1,9 @@
 //! The program as those meet it who mean it ill: connections, bodies, floods. Real processes, real sockets, real time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod bodies;
+mod connections;
+mod descriptors;
 mod files;
 #[path = "../process/harness.rs"]
 #[expect(dead_code, reason = "shared with the tests of one process, which use all of it")]
@@ -9,3 +12,4 @@ mod logins;
 mod operations;
 mod raw;
 mod secrets;
+mod websocket;

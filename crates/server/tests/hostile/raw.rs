@@ -94,10 +94,54 @@ impl Raw {
         Some(Answer { status, head, body })
     }
 
+    /// The next so many bytes; `None` when the connection ends before.
+    pub(crate) async fn take(&mut self, count: usize) -> Option<Vec<u8>> {
+        let reading = async {
+            while self.read.len() < count {
+                self.more().await?;
+            }
+            Some(self.read.drain(..count).collect())
+        };
+        timeout(PATIENCE, reading).await.expect("bytes, or the end")
+    }
+
     async fn more(&mut self) -> Option<()> {
         let read = self.stream.read_buf(&mut self.read).await.unwrap_or(0);
         (read > 0).then_some(())
     }
+
+    /// Whether the server has closed it by now.
+    pub(crate) fn is_closed(&self) -> bool {
+        let mut byte = [0];
+        match self.stream.try_read(&mut byte) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Waits until the server closes it, at most `within`; what comes before that is passed over.
+    pub(crate) async fn closes(&mut self, within: Duration) -> bool {
+        let closing = async { while self.more().await.is_some() {} };
+        timeout(within, closing).await.is_ok()
+    }
+}
+
+/// A POST of JSON that is announced with this length, as far as its head.
+pub(crate) fn post_head(path: &str, token: &str, length: usize) -> String {
+    let token = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    format!("POST {path} HTTP/1.1\r\nHost: presently.test\r\n{token}Content-Length: {length}\r\n\r\n")
+}
+
+/// A POST of JSON.
+pub(crate) fn post(path: &str, token: &str, body: &str) -> String {
+    post_head(path, token, body.len()) + body
+}
+
+/// The value of a counter or gauge in the figures at this address.
+pub(crate) async fn figure(address: &str, name: &str) -> f64 {
+    let answer = Raw::connect(from(1), address).await.ask(get("/metrics")).await.unwrap();
+    let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+    line.parse().unwrap()
 }
 
 /// A GET, as a program sends it.

@@ -100,12 +100,12 @@ async fn a_user_may_have_so_many_streams_and_sockets() {
 
 #[tokio::test]
 async fn the_server_keeps_room_for_requests() {
-    let server = TestServer::start_with(|settings| settings.connections_max = 20).await;
+    let server = TestServer::start_with(|settings| settings.connections_max = Some(20)).await;
     server.speak_to(OneNode::LimitsItsConnections);
     let alice = server.visitor("alice").await;
     let mut sockets = Vec::new();
     for _ in 0..18 {
-        sockets.push(Socket::bare(server.address()).await);
+        sockets.push(Socket::open(server.address(), &alice).await);
     }
     let answer = alice.get("/api/presence/events?users=1").await;
     answer.problem(503, "too_many_connections");

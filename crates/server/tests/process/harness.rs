@@ -149,8 +149,8 @@ impl Place {
         let mut command = self.command(&[&[what, "--listen", &listen], args].concat());
         let out = self.path().join(format!("stdout-{number}"));
         let err = self.path().join(format!("stderr-{number}"));
-        command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
         change(&mut command);
+        command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
         let child = command.spawn().expect("the program starts");
         let http = client().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
         let mut server = Server { child, way: Way::to(listen, http), out, err };
@@ -253,9 +253,14 @@ impl Server {
         self.way.clone()
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
+        let kill = format!("kill -{name} {}", self.pid());
         let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
         assert!(status.success(), "{kill}");
     }

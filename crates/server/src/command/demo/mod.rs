@@ -24,6 +24,7 @@ use super::serve::Bound;
 use super::{Failure, serve};
 use crate::app::App;
 use crate::banner::{self, DemoShown};
+use crate::descriptors;
 use crate::settings::{DatabaseFlags, Flags, LogFormat, Settings};
 
 /// Short, so that one sees things move.
@@ -86,8 +87,9 @@ impl Demo {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.refuse_what_is_real()?;
         let users = usize::from(self.users);
-        let settings = self.settings()?;
+        let mut settings = self.settings()?;
         serve::log(settings.log_format);
+        descriptors::make_room(&mut settings)?;
         tracing::info!(users, "this is a demo: its users are made up, and nothing is kept");
         serve::threads()?.block_on(demo(settings, users))
     }

@@ -3,6 +3,7 @@
 //! Pages of any origin may open one: a socket is let in by a token that its page must have, never by a cookie, so a foreign page
 //! can do nothing here that it could not do by itself.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use presently_accounts::Caller;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::address;
 use crate::app::App;
+use crate::front::ClientAddress;
 use crate::identify::{self, Identity};
 use crate::problem::{Problem, ProblemBody};
 use crate::push::pass::Pass;
@@ -41,6 +44,7 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) async fn ws(
     State(app): State<App>,
     identity: Option<Extension<Identity>>,
+    ClientAddress(address): ClientAddress,
     seat: Option<Extension<Seat>>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
@@ -49,7 +53,7 @@ pub(crate) async fn ws(
         Some(Extension(Identity::Known(caller))) => Some(caller),
         _ => None,
     };
-    let opened = open(app.clone(), caller.clone(), seat.map(|Extension(seat)| seat), request);
+    let opened = open(app.clone(), caller.clone(), address, seat.map(|Extension(seat)| seat), request);
     if opened.is_err()
         && let Some(caller) = caller
         && identify::is_upgrade(&http::Method::GET, identify::SOCKET, &headers)
@@ -63,21 +67,25 @@ pub(crate) async fn ws(
 fn open(
     app: App,
     caller: Option<Arc<Caller>>,
+    address: IpAddr,
     seat: Option<Seat>,
     mut request: Request<Body>,
 ) -> Result<Response, Problem> {
     let key = handshake(request.headers())?;
-    let mut place = app.push().crowd.enter()?;
-    let pass = match caller {
+    let (place, pass, leave) = match caller {
         Some(caller) => {
+            let mut place = app.push().crowd.enter()?;
             place.belongs_to(&caller.user)?;
             let credential = identify::bearer(request.headers()).ok_or_else(Problem::not_authenticated)?;
-            Some(Pass::new(credential, caller))
+            (place, Some(Pass::new(credential, caller)), None)
         }
-        None => None,
+        None => {
+            let (place, leave) = app.push().crowd.enter_as_stranger(address::counted(address))?;
+            (place, None, Some(leave))
+        }
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let newcomer = Newcomer { app, place, pass, seat };
+    let newcomer = Newcomer { app, place, pass, seat, leave };
     tokio::spawn(async move {
         match tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await {
             Ok(Ok(upgraded)) => socket::run(newcomer, upgraded).await,
