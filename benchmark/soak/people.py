@@ -16,6 +16,7 @@ SHUNNED_S = 3
 # No soak is that long.
 FOR_GOOD_S = 5_000_000
 HOLDS_EVERY_S = 0.2
+RETRIES_EVERY_S = 0.5
 FUTURE_S = 1
 
 
@@ -52,7 +53,8 @@ class People:
             nodes[number].failed, self.unanswered = now(), self.unanswered + 1
         elif answer.status >= 500:
             self.failed[f"{what}: {answer.status}"] += 1
-            if calm and self.world.is_calm():
+            # Whoever comes with too many others at once is asked to wait.
+            if calm and self.world.is_calm() and b'"busy"' not in answer.body:
                 self.world.violations.add("an error though nothing is wrong", person.name, f"{what}: {answer.status} {answer.body[:200]}")
         return answer, number, sent, now()
 
@@ -178,7 +180,7 @@ class Person:
             heard = await self.evidence("heartbeat", login, traffic.beat(login.token, activity), activity)
             if not heard and self.logins:
                 # At the next node, as a load balancer would.
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(RETRIES_EVERY_S)
                 continue
             await asyncio.sleep(max(0.0, began + INTERVAL_S - now()))
 
@@ -206,7 +208,7 @@ class Person:
         elif not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
             register.unanswered(wanted, sent, number)
-            await asyncio.sleep(HOLDS_EVERY_S)
+            await asyncio.sleep(2 * RETRIES_EVERY_S)
         else:
             self.truth.refused()
             register.refused()
@@ -229,7 +231,7 @@ class Person:
         elif not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
             self.mixed = True
-            await asyncio.sleep(HOLDS_EVERY_S)
+            await asyncio.sleep(2 * RETRIES_EVERY_S)
         else:
             self.truth.refused()
             if self.truth.barred.values == {False}:
@@ -363,7 +365,7 @@ class Person:
             register.unanswered(value, sent, number)
         else:
             register.refused()
-        await asyncio.sleep(HOLDS_EVERY_S)
+        await asyncio.sleep(2 * RETRIES_EVERY_S)
         return sent, None
 
 

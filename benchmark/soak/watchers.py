@@ -70,7 +70,8 @@ class Watcher:
             if not truth.may_be_decided_offline(at - 0.05, at):
                 world.violations.add("told offline though they beat", person.name, f"{self.name}, {person.tell(at)}")
             latest = truth.possible(arrived)
-            if latest < at and truth.gone is None and max(truth.override.changed, truth.barred.changed) < latest:
+            settled = truth.override.values == {None} and truth.barred.values == {False}
+            if latest < at and truth.gone is None and settled and max(truth.override.changed, truth.barred.changed) < latest:
                 self.lateness = max(self.lateness, world.silence_at_least(latest, at) - world.timeout)
         elif (world.is_calm() or world.lag == 0) and not truth.may_be_decided_present(at, world.lag):
             world.violations.add("told present without a sign of life", person.name, f"{self.name} heard {status}, {person.tell(at)}")
