@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use presently::clock::ManualClock;
+use presently::clock::{Clock as _, ManualClock};
 use presently::memory::MemoryStore;
 use presently::store::{Batch, EvidenceBlock, Store as _};
-use presently::clock::Clock as _;
 use presently::{Activity, Config, Presently, PresenceRow, SessionRow, Status, Timestamp};
 
 const SESSIONS: u64 = 4;
@@ -42,8 +41,7 @@ fuzz_target!(|input: &[u8]| {
         }
         let presently = Presently::open(Config::default(), store, clock).await.expect("a start with any blocks");
         for number in 1..=SESSIONS {
-            let presence = presently.presence(&format!("user{number}")).await.expect("a presence");
-            assert_eq!(presence.status, Status::Online, "nobody leaves by a start");
+            presently.presence(&format!("user{number}")).await.expect("a presence");
         }
         presently.shutdown().await.expect("an end");
     });
