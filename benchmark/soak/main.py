@@ -14,11 +14,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import population
 import server as servers
 import traffic
+from one_node import OneNode
 from people import People, kind_of
 from server import Failure
+from three_nodes import ThreeNodes
 from truth import Violations
 from watchers import admin_events, user_socket
-from worlds import GRACE_S, INTERVAL_S, LEASE_S, TIMEOUT_S, TOKEN_S, OneNode, ThreeNodes, moment, now
+from world import GRACE_S, INTERVAL_S, LEASE_S, TIMEOUT_S, TOKEN_S, moment, now
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))

@@ -7,7 +7,7 @@ import time
 import population
 import traffic
 from truth import PRESENT, Truth
-from worlds import INTERVAL_S, TIMEOUT_S, moment, now
+from world import INTERVAL_S, TIMEOUT_S, moment, now
 
 # A login hashes a password, and so waits for a processor.
 ACT_WITHIN_S = 6

@@ -5,7 +5,7 @@ import time
 
 import traffic
 from server import Failure
-from worlds import moment, now
+from world import moment, now
 
 # A word that is older than this when it arrives is judged by nobody.
 ARRIVES_WITHIN_S = 60
