@@ -100,7 +100,7 @@ class Person:
             return await self.invisible(False)
         steps = [
             (45, lambda: self.beats(self.lots.uniform(3, 10), self.lots.choice(("active", "active", "idle")))),
-            (14, lambda: asyncio.sleep(self.lots.uniform(1, 12))), (7, self.log_out), (2, self.log_out_all), (5, self.sign_in),
+            (14, lambda: asyncio.sleep(self.lots.uniform(1, 12))), (5, self.log_out), (2, self.log_out_all), (3, self.sign_in),
             (5, lambda: self.invisible(not truth.invisible.value)), (5, self.tab), (5, self.browse)]
         if truth.override.value is None:
             steps += [(3, self.force_logout), (8, self.set_status), (6, self.override)]
@@ -231,7 +231,8 @@ class Person:
         elif not answer.status or answer.status >= 500:
             self.truth.unanswered(sent, number)
             self.mixed = True
-            await asyncio.sleep(2 * RETRIES_EVERY_S)
+            # Not all at once: each waits for a processor.
+            await asyncio.sleep(self.lots.uniform(1, 4))
         else:
             self.truth.refused()
             if self.truth.barred.values == {False}:
