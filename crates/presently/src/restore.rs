@@ -89,8 +89,10 @@ struct Loading {
 #[derive(Debug, Default)]
 struct Listened {
     lives: Vec<Life>,
-    /// The wall time of each block and its place, by wall time.
+    /// The wall time of each block and its place, by place.
     marks: Vec<(Timestamp, i64)>,
+    /// The earliest wall time of each block and all that are after it: ascending, whatever the wall clock did.
+    earliest_from: Vec<Timestamp>,
     end: i64,
 }
 
@@ -159,7 +161,7 @@ impl Loading {
     }
 
     fn silence(&mut self, timeout: Duration) -> Silence {
-        self.listened.marks.sort_unstable();
+        self.listened.order();
         self.heard.resize(self.sessions.len(), None);
         let since = |place: i64| Duration::from_micros((self.listened.end - place).max(0).cast_unsigned()).min(timeout);
         let since_wall = |at: Timestamp| match self.listened.heard_by_wall(at) {
@@ -208,6 +210,22 @@ impl Loading {
 }
 
 impl Listened {
+    /// When all blocks were placed.
+    fn order(&mut self) {
+        self.marks.sort_unstable_by_key(|&(_, place)| place);
+        let mut earliest = Timestamp(i64::MAX);
+        self.earliest_from = self
+            .marks
+            .iter()
+            .rev()
+            .map(|&(at, _)| {
+                earliest = earliest.min(at);
+                earliest
+            })
+            .collect();
+        self.earliest_from.reverse();
+    }
+
     /// Where a block lies, and how far the block before it in the same life is away.
     fn place(&mut self, life: u64, tick: u64, at: Timestamp) -> (i64, i64) {
         let tick = i64::try_from(tick).unwrap_or(i64::MAX / 2).min(i64::MAX / 2);
@@ -226,9 +244,11 @@ impl Listened {
         (place, span)
     }
 
-    /// Where something lies of which only the wall time is known: shortly before the first block that came after it.
+    /// Where something lies of which only the wall time is known: between two blocks one after the other, of the newest such
+    /// two. Where the wall clock stepped back, a time was twice, and who is not in the blocks of the first one was heard in the
+    /// second. `None` where nobody listened.
     fn heard_by_wall(&self, at: Timestamp) -> Option<i64> {
-        let next = self.marks.partition_point(|&(mark, _)| mark < at);
+        let next = self.earliest_from.partition_point(|&earliest| earliest <= at);
         let before = next.checked_sub(1).map(|before| self.marks[before].1);
         let Some(&(mark, place)) = self.marks.get(next) else { return before.map(|_| self.end) };
         let distance = i64::try_from(mark.since(at).as_micros()).unwrap_or(i64::MAX);
@@ -354,6 +374,27 @@ mod tests {
             }
             let remaining: Vec<u64> = restored(all).into_iter().map(|(.., remaining)| remaining).collect();
             assert!(remaining.iter().all(|&remaining| remaining >= 118), "{remaining:?} after a step of {step} s");
+        }
+    }
+
+    #[test]
+    fn who_came_after_the_last_block_and_a_step_of_the_wall_has_the_whole_timeout() {
+        for step in [20, 3_600, -20] {
+            let stepped = (111..=150_i64).map(|at| block(1, at.cast_unsigned(), at + step, &[]));
+            let all = (101..=110_i64)
+                .map(|at| block(1, at.cast_unsigned(), at, &[]))
+                .chain(stepped)
+                .chain((151..=160_i64).map(|at| block(1, at.cast_unsigned(), at, &[])));
+            let newest = Saved::Session(SessionRow {
+                number: 1,
+                user: "alice".into(),
+                session: "tab".into(),
+                activity: Activity::Active,
+                opened_at: Timestamp(160_300_000),
+                last_evidence: Timestamp(160_300_000),
+            });
+            let remaining = restored([newest].into_iter().chain(all))[0].2;
+            assert_eq!(remaining, 120, "after a step of {step} s and back");
         }
     }
 
