@@ -16,6 +16,7 @@ Examples:
   presently user create alice --email alice@example.com
   presently user list
   presently key create billing                  an API key for the back end of an application
+  presently verify http://localhost:8000        the checklist, with accounts made for it and removed
 
 Every flag of serve is also an environment variable (shown in brackets) and a key of the file given with --config;
 flags win over variables, variables over the file.";
