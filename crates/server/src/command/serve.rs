@@ -28,6 +28,8 @@ use crate::{cli, variables};
 
 /// Connections that wait in the kernel's queue.
 const BACKLOG: i32 = 4096;
+/// What is logged unless `PRESENTLY_LOG` says otherwise.
+const LOGGED: &str = "info,sqlx=warn";
 
 pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     let mut settings = Settings::resolve(flags)?;
@@ -184,9 +186,15 @@ pub(super) fn stop(kinds: &[SignalKind]) -> Result<impl Future<Output = ()> + Se
 ///
 /// **`trace` is for our own lines alone:** libraries show the bytes that they carry there, and tokens are among them.
 pub(super) fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("PRESENTLY_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let wanted = std::env::var("PRESENTLY_LOG").ok().filter(|text| !text.is_empty());
+    let (filter, refused) = match wanted.map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(LOGGED), Some(error)),
+        None => (EnvFilter::new(LOGGED), None),
+    };
     let ours = filter_fn(|line| *line.level() != Level::TRACE || line.target().starts_with("presently"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
+    // That nobody reads the log is said nowhere: stderr is for why the program failed.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stdout).log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -194,4 +202,7 @@ pub(super) fn log(format: LogFormat) {
     // A second subscriber in one process is refused, which only tests do.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter.and(ours))).try_init();
     variables::warn_of_unknown(&cli::command());
+    if let Some(error) = refused {
+        tracing::warn!(%error, "PRESENTLY_LOG is no filter, so it is passed over: write for example debug");
+    }
 }

@@ -54,3 +54,24 @@ async fn the_callers_request_id_is_in_the_lines_of_its_request() {
     server.stop().await;
     assert!(server.stdout().lines().any(|line| line.contains("find-me-1")), "{}", server.stdout());
 }
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_is_no_reason_to_complain() {
+    let place = Place::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let change = |command: &mut std::process::Command| {
+        command.stdout(writer);
+    };
+    let mut server = place.serve_as(change, &[]).await;
+    assert_eq!(server.end_by("TERM").await.code(), Some(0));
+    assert_eq!(server.stderr(), "");
+}
+
+#[tokio::test]
+async fn a_filter_that_is_none_is_named() {
+    let place = Place::new();
+    let server = place.serve_in(("PRESENTLY_LOG", "presently=loud"), &[]).await;
+    let printed = server.stdout();
+    assert!(printed.lines().any(|line| line.contains("WARN") && line.contains("PRESENTLY_LOG")), "{printed}");
+}
