@@ -87,6 +87,11 @@ impl AccountStatus {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 
+impl PasswordHash {
+    /// What the hashes that are made today begin with.
+    pub const TODAY: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::PasswordHash;
@@ -29,6 +30,8 @@ pub(crate) struct Hashing {
     line: Line,
     /// The slowest verification of a hash that costs something else than ours do, in microseconds.
     slowest_us: AtomicU64,
+    /// Whether the slowest is known, as far as it can be before anybody came.
+    is_warm: watch::Sender<bool>,
     /// How many hashes were computed.
     runs: Arc<AtomicU64>,
 }
@@ -39,6 +42,7 @@ impl Hashing {
         Self {
             line: Line::new(cores.saturating_sub(1).max(1)),
             slowest_us: AtomicU64::new(0),
+            is_warm: watch::Sender::new(true),
             runs: Arc::new(AtomicU64::new(0)),
         }
     }
@@ -75,11 +79,18 @@ impl Hashing {
     /// Waits until a failed verification has taken as long as the slowest: while there are hashes of another cost than ours, the time
     /// of a refusal would tell whose account exists.
     pub(crate) async fn level(&self, verdict: &Verdict) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.is_warm.subscribe().wait_for(|is_warm| *is_warm).await;
         let slowest = Duration::from_micros(self.slowest_us.load(Ordering::Relaxed));
         let missing = slowest.saturating_sub(verdict.took);
         if !missing.is_zero() {
             tokio::time::sleep(missing).await;
         }
+    }
+
+    /// Whether refusals need not wait for the slowest to be known.
+    pub(crate) fn set_warm(&self, is_warm: bool) {
+        self.is_warm.send_replace(is_warm);
     }
 
     /// The place goes with the work and not with who waits for it: a caller who leaves does not make room for another hash.

@@ -59,6 +59,8 @@ mod session;
 pub mod store;
 mod throttle;
 mod token;
+mod username;
+mod warm_up;
 
 pub use account::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, fold_case};
 pub use api_key::{ApiKey, ApiKeyId, KeyHash, MadeKey, NewApiKey, WhichKey, looks_like_api_key};
@@ -66,3 +68,4 @@ pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, 
 pub use new_password::check_new_password;
 pub use service::{Accounts, Admission, Caller, Device, Draft, Refreshed, Settings, SignedIn, TokenPair};
 pub use token::{SecretKey, WeakSecret};
+pub use username::{normal_username, username_look};

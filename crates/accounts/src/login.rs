@@ -1,8 +1,10 @@
 //! Signing in. **An unknown user, a wrong password and a deactivated account are one answer, in one time.**
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
-use crate::fields::{self, may_be_username};
+use crate::fields;
 use crate::hashing::Busy;
 use crate::network::Network;
 use crate::new_password::PASSWORD_BYTES_MAX;
@@ -10,6 +12,7 @@ use crate::service::Accounts;
 use crate::store::CredentialSession;
 use crate::throttle::Refusal;
 use crate::token::random_id;
+use crate::username::{may_be_username, normal_username};
 use crate::{Account, AccountId, AccountStatus, Device, Draft, LoginError, ServiceError, SignedIn, StoreError};
 
 const USER_AGENT_MAX: usize = 256;
@@ -88,7 +91,7 @@ impl Accounts {
     ) -> Result<SignedIn, LoginError> {
         let (hashing, network) = (&self.inner.hashing, Network::of(device.address));
         for _ in 0..ROUNDS_MAX {
-            let found = self.inner.store.account_named(username).await?;
+            let found = self.account_called(username).await?;
             let verdict = hashing.verify(network, password, found.as_ref().map(|account| &account.password)).await?;
             let known = found.as_ref().map(|account| account.id);
             let Some(account) = found.filter(|account| verdict.right && account.is_active) else {
@@ -109,6 +112,15 @@ impl Accounts {
             }
         }
         Err(changing().into())
+    }
+
+    /// The account of this name as it stands, or else of what it is in its normal form.
+    async fn account_called(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        let found = self.inner.store.account_named(username).await?;
+        match normal_username(username) {
+            Cow::Owned(normal) if found.is_none() => self.inner.store.account_named(&normal).await,
+            _ => Ok(found),
+        }
     }
 
     /// Replaces an old hash by one made today. That it could not be done now is no reason to refuse a login.

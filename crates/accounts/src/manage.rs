@@ -7,6 +7,7 @@ use crate::network::Network;
 use crate::new_password::check_new_password;
 use crate::service::Accounts;
 use crate::store::AuditEntry;
+use crate::username::normal_username;
 use crate::{Account, AccountId, AccountStatus, Changes, Draft, NewAccount, ServiceError, StoreError, fields};
 
 impl Accounts {
@@ -29,6 +30,7 @@ impl Accounts {
         audit: Option<AuditEntry>,
     ) -> Result<Account, ServiceError> {
         fields::check_draft(&draft)?;
+        let draft = Draft { username: normal_username(&draft.username).into_owned(), ..draft };
         if self.inner.store.account_named(&draft.username).await?.is_some() {
             return Err(fields::username_taken());
         }
@@ -46,7 +48,7 @@ impl Accounts {
             is_approved: draft.status == AccountStatus::Active,
         };
         match self.inner.store.insert(&account, now, audit.as_ref()).await {
-            Err(StoreError::UsernameTaken) => Err(fields::username_taken()),
+            Err(StoreError::UsernameTaken) => Err(fields::username_looks_taken()),
             made => Ok(made?),
         }
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::store::{AccountStore, AuditEntry, CredentialSession, Live, Ordering, Page, PageQuery, Rotation};
-use crate::{Account, AccountId, ApiKey, Changes, NewAccount, PasswordHash, StoreError, fold_case};
+use crate::{Account, AccountId, ApiKey, Changes, NewAccount, PasswordHash, StoreError, fold_case, username_look};
 
 const CHANGES_MAX: usize = 10_000;
 const SESSIONS_MAX: usize = 1_000;
@@ -25,6 +25,7 @@ pub struct MemoryStore {
 struct State {
     accounts: BTreeMap<AccountId, Account>,
     ids_by_name: HashMap<String, AccountId>,
+    ids_by_look: HashMap<String, AccountId>,
     last_id: i64,
     sessions: HashMap<String, CredentialSession>,
     audit: Vec<AuditEntry>,
@@ -105,6 +106,13 @@ impl AccountStore for MemoryStore {
         Ok(Page { count, accounts: found.into_iter().skip(offset).take(limit).collect() })
     }
 
+    async fn old_hash_after(&self, after: &str) -> Result<Option<PasswordHash>, StoreError> {
+        let state = self.state.lock();
+        let hashes = state.accounts.values().map(|account| account.password.0.as_str());
+        let old = hashes.filter(|hash| !hash.starts_with(PasswordHash::TODAY) && *hash > after);
+        Ok(old.min().map(|hash| PasswordHash(hash.to_owned())))
+    }
+
     async fn admin_count(&self) -> Result<u64, StoreError> {
         let state = self.state.lock();
         Ok(state.accounts.values().filter(|account| account.is_admin() && account.may_be_present()).count() as u64)
@@ -123,13 +131,15 @@ impl AccountStore for MemoryStore {
     ) -> Result<Account, StoreError> {
         let mut state = self.state.lock();
         let name = fold_case(&account.username);
-        if state.ids_by_name.contains_key(&name) {
+        let look = username_look(&account.username);
+        if state.ids_by_name.contains_key(&name) || state.ids_by_look.contains_key(&look) {
             return Err(StoreError::UsernameTaken);
         }
         state.last_id += 1;
         let id = AccountId(state.last_id);
         let account = made(id, account, now);
         state.ids_by_name.insert(name, id);
+        state.ids_by_look.insert(look, id);
         state.accounts.insert(id, account.clone());
         state.changed(id);
         if let Some(audit) = audit {
@@ -175,6 +185,7 @@ impl AccountStore for MemoryStore {
         let mut state = self.state.lock();
         let account = state.accounts.remove(&id).ok_or(StoreError::NotFound)?;
         state.ids_by_name.remove(&fold_case(&account.username));
+        state.ids_by_look.remove(&username_look(&account.username));
         state.sessions.retain(|_, session| session.account != id);
         state.changed(id);
         state.log(audit);

@@ -126,6 +126,9 @@ pub trait AccountStore: ApiKeyStore {
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError>;
     /// A page of accounts.
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError>;
+    /// The first password hash after `after`, in the order of their bytes, of those that do not begin with
+    /// [`PasswordHash::TODAY`].
+    async fn old_hash_after(&self, after: &str) -> Result<Option<PasswordHash>, StoreError>;
     /// How many admins there are who may sign in.
     async fn admin_count(&self) -> Result<u64, StoreError>;
     /// Everybody who may not be present (not active, or deactivated).

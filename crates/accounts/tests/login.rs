@@ -337,3 +337,41 @@ async fn changes_are_checked_and_what_takes_away_ends_the_sessions() {
     assert_eq!(accounts.delete(nobody, at(5), None).await, Err(ServiceError::Store(StoreError::NotFound)));
     assert_eq!(accounts.end_sessions(nobody, at(5), None).await, Err(StoreError::NotFound));
 }
+
+#[tokio::test]
+async fn one_name_in_several_spellings_signs_in_and_is_made_once() {
+    let accounts = service();
+    let draft =
+        |username: &str| Draft { username: username.to_owned(), password: PASSWORD.to_owned(), ..Draft::default() };
+    let made = accounts.create(draft("Zoe\u{308}"), at(0), None).await.expect("it is made");
+    assert_eq!(made.username, "Zoë");
+    for spelling in ["Zoë", "zoe\u{308}", "\u{ff3a}oë"] {
+        let signed_in = accounts.login(spelling, PASSWORD, &device(), at(1)).await.expect("it is right");
+        assert_eq!(signed_in.account.id, made.id);
+        let again = accounts.create(draft(spelling), at(1), None).await;
+        assert!(matches!(again, Err(ServiceError::Invalid(fields)) if fields.contains_key("username")), "{spelling}");
+    }
+    // One that is older than the rule signs in as it stands.
+    let old = account(&accounts, "Ele\u{301}ne\u{430}").await;
+    let signed_in = accounts.login("ele\u{301}ne\u{430}", PASSWORD, &device(), at(1)).await.expect("it is right");
+    assert_eq!(signed_in.account.id, old.id);
+}
+
+#[tokio::test]
+async fn the_first_refusal_after_a_start_takes_as_long_for_every_name() {
+    let accounts = service();
+    account_with(&accounts, "old", "pbkdf2_sha256$400000$salt$GjMazcomIJmFhSFeCz09TZumH490n3gBSdXGIsLYpa0=").await;
+    let draft = Draft { username: "new".to_owned(), password: PASSWORD.to_owned(), ..Draft::default() };
+    accounts.create(draft, at(0), None).await.expect("it is made");
+    let again = service_over(accounts.store().clone());
+    tokio::spawn(again.warm_up());
+    let mut took = Vec::new();
+    for name in ["nobody", "new", "old", "nobody"] {
+        let began = tokio::time::Instant::now();
+        assert_eq!(again.login(name, "wrong password", &device(), at(1)).await.err(), INVALID);
+        took.push(began.elapsed());
+    }
+    let least = took.iter().min().expect("some");
+    // What one of Django's costs here; the machine may be busy meanwhile, but never faster.
+    assert!(took[0] >= took[2].mul_f64(0.5) && *least > Duration::from_millis(20), "{took:?}");
+}

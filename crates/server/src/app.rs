@@ -103,6 +103,7 @@ impl App {
         );
         let failed = |error: &dyn std::fmt::Display| StartError::Failed(format!("cannot read the database: {error}"));
         accounts.follow_changes().await.map_err(|error| failed(&error))?;
+        tokio::spawn(accounts.warm_up());
         let (config, store) = (settings.presence()?, database.presence());
         let presently = match bus {
             None => Presently::open(config, store, Arc::clone(&clock)).await,

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use presently_accounts::store::{AuditEntry, CredentialSession, Rotation};
-use presently_accounts::{Account, AccountId, ApiKey, Changes, NewAccount, NewApiKey, WhichKey, fold_case};
+use presently_accounts::{
+    Account, AccountId, ApiKey, Changes, NewAccount, NewApiKey, WhichKey, fold_case, username_look,
+};
 
 use crate::changed::{changed, made};
 use crate::failure::Failure;
@@ -19,9 +21,10 @@ pub(crate) async fn insert<L: Link>(
     audit: Option<AuditEntry>,
 ) -> Result<Account, Failure> {
     const SQL: &str = "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, \
-         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key) \
-         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13) \
-         ON CONFLICT (username_key) DO NOTHING RETURNING id";
+         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key, \
+         username_look) \
+         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13, $14) \
+         ON CONFLICT DO NOTHING RETURNING id";
     let query = L::query(SQL)
         .text(&new.username)
         .text(&fold_case(&new.username))
@@ -35,7 +38,8 @@ pub(crate) async fn insert<L: Link>(
         .truth(new.email_verified)
         .truth(new.is_approved)
         .moment(now)
-        .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name));
+        .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name))
+        .text(&username_look(&new.username));
     let inserted = link.rows(query).await?;
     let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
     let id = AccountId(row.number(0)?);

@@ -60,6 +60,34 @@ pub async fn a_username_of_someone_erased_is_free_again(store: Subject) {
     assert_ne!(again.id, made.id);
 }
 
+pub async fn names_that_look_alike_are_one_too_many(store: Subject) {
+    let made = insert(&store, "paypal").await;
+    for other in ["paypa1", "PAYPA1", "pаypаl"] {
+        assert_eq!(store.insert(&draft(other), at(1), None).await, Err(StoreError::UsernameTaken), "{other}");
+        assert_eq!(store.account_named(other).await, Ok(None), "it is no other spelling of the name");
+    }
+    insert(&store, "payal").await;
+    store.delete(made.id, at(2), None).await.expect("it is erased");
+    insert(&store, "paypa1").await;
+}
+
+pub async fn old_hashes_are_found_one_kind_after_the_other(store: Subject) {
+    let hashes = ["pbkdf2_sha256$20000$salt$hash", "pbkdf2_sha256$1000$salt$hash", "!unusable", PasswordHash::TODAY];
+    for (number, hash) in hashes.iter().enumerate() {
+        let new = NewAccount { password: PasswordHash((*hash).to_owned()), ..draft(&format!("user-{number}")) };
+        store.insert(&new, at(0), None).await.expect("an account is made");
+    }
+    for (after, expected) in [
+        ("", Some("!unusable")),
+        ("!unusable", Some("pbkdf2_sha256$1000$salt$hash")),
+        ("pbkdf2_sha256$1000$~", Some("pbkdf2_sha256$20000$salt$hash")),
+        ("pbkdf2_sha256$20000$~", None),
+    ] {
+        let found = store.old_hash_after(after).await.expect("the store answers");
+        assert_eq!(found.map(|hash| hash.0).as_deref(), expected, "after {after}");
+    }
+}
+
 pub async fn update_changes_what_it_names_and_nothing_else(store: Subject) {
     let made = insert(&store, "alice").await;
     let other = insert(&store, "bob").await;

@@ -32,6 +32,8 @@ macro_rules! __account_store_cases {
             accounts::ids_grow_and_are_never_used_twice
             accounts::a_username_is_unique_in_any_case_of_letters
             accounts::a_username_of_someone_erased_is_free_again
+            accounts::names_that_look_alike_are_one_too_many
+            accounts::old_hashes_are_found_one_kind_after_the_other
             accounts::update_changes_what_it_names_and_nothing_else
             accounts::a_hash_is_replaced_only_while_it_is_the_old_one
             accounts::update_and_delete_of_nobody_are_not_found

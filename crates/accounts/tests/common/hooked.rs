@@ -85,6 +85,9 @@ impl AccountStore for Hooked {
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
         self.around("page", self.store.page(query)).await
     }
+    async fn old_hash_after(&self, after: &str) -> Result<Option<PasswordHash>, StoreError> {
+        self.around("old_hash_after", self.store.old_hash_after(after)).await
+    }
     async fn admin_count(&self) -> Result<u64, StoreError> {
         self.around("admin_count", self.store.admin_count()).await
     }

@@ -45,6 +45,15 @@ impl AccountStore for PostgresStores {
         Ok(page::page(&self.shared.pool, query).await?)
     }
 
+    async fn old_hash_after(&self, after: &str) -> Result<Option<PasswordHash>, StoreError> {
+        // In the words of the index that makes it cheap.
+        const SQL: &str = "SELECT password_hash FROM users \
+             WHERE substr(password_hash, 1, 31) <> '$argon2id$v=19$m=19456,t=2,p=1$' \
+             AND password_hash COLLATE \"C\" > $1 ORDER BY password_hash COLLATE \"C\" LIMIT 1";
+        let hash = |row: &PgRow| Ok(PasswordHash(row.text(0)?.into_owned()));
+        Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(after)), hash).await?.pop())
+    }
+
     async fn admin_count(&self) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM users \
              WHERE (is_staff OR role = 'admin') AND is_active AND status = 'active'";

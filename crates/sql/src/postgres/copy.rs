@@ -99,6 +99,7 @@ const TABLES: &[Table] = &[
             ("updated_at", Integer),
             ("tokens_valid_after", Integer),
             ("search_key", Text),
+            ("username_look", Text),
         ],
         numbered: true,
     },

@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use presently_accounts::username_look;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::time::{Instant, timeout};
@@ -10,12 +11,16 @@ use tokio::time::{Instant, timeout};
 use super::Node;
 use crate::failure::Failure;
 
-/// Each brings a database from the version of its place to the next. **What was released never changes: a new step is a new file.**
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/postgres/0001_first.sql"),
-    include_str!("../../migrations/postgres/0002_tickets.sql"),
-    include_str!("../../migrations/postgres/0003_sessions_of_all.sql"),
+/// Each brings a database to the version of its number. **What was released never changes: a new step is a new file.**
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/postgres/0001_first.sql")),
+    (2, include_str!("../../migrations/postgres/0002_tickets.sql")),
+    (3, include_str!("../../migrations/postgres/0003_sessions_of_all.sql")),
+    (5, include_str!("../../migrations/postgres/0005_looks.sql")),
 ];
+/// The migration that the looks of usernames come with, and how many are written at once.
+const LOOKS_VERSION: i64 = 5;
+const LOOKS_AT_ONCE: i64 = 10_000;
 /// The key of the advisory lock under which a schema is made or changed: "PRSN", then 1.
 const MIGRATION_LOCK: i64 = 0x5052_534e_0000_0001;
 /// What may stand behind the `?` of an address.
@@ -256,13 +261,15 @@ async fn prepare(name: &str, connection: &mut PgConnection) -> Result<(), OpenEr
             .map_err(failed)?;
         0
     };
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = MIGRATIONS.last().map_or(0, |(version, _)| *version);
     if version > known {
         return Err(OpenError::TooNew { name: name.to_owned(), found: version, known });
     }
-    let done = usize::try_from(version).unwrap_or(0);
-    for (migration, version) in MIGRATIONS.iter().copied().zip(1_i64..).skip(done) {
+    for (version, migration) in MIGRATIONS.iter().copied().filter(|(number, _)| *number > version) {
         sqlx::raw_sql(AssertSqlSafe(migration)).execute(&mut *connection).await.map_err(failed)?;
+        if version == LOOKS_VERSION {
+            fill_looks(&mut *connection).await.map_err(failed)?;
+        }
         sqlx::query("INSERT INTO presently_schema (version) VALUES ($1)")
             .bind(version)
             .execute(&mut *connection)
@@ -278,4 +285,23 @@ async fn prepare(name: &str, connection: &mut PgConnection) -> Result<(), OpenEr
         .await
         .map_err(failed)?;
     Ok(())
+}
+
+/// Notes what the usernames that are there look like. Of those that look alike the oldest has it.
+async fn fill_looks(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const READ: &str = "SELECT id, username FROM users WHERE id > $1 ORDER BY id LIMIT $2";
+    const WRITE: &str = "UPDATE users SET username_look = new.look FROM ( \
+             SELECT DISTINCT ON (look) id, look FROM unnest($1::bigint[], $2::text[]) AS named (id, look) ORDER BY look, id \
+         ) AS new \
+         WHERE users.id = new.id AND NOT EXISTS (SELECT FROM users AS older WHERE older.username_look = new.look)";
+    let mut last = i64::MIN;
+    loop {
+        let read = sqlx::query_as(READ).bind(last).bind(LOOKS_AT_ONCE);
+        let names: Vec<(i64, String)> = read.fetch_all(&mut *connection).await?;
+        let Some((id, _)) = names.last() else { return Ok(()) };
+        last = *id;
+        let (ids, looks): (Vec<i64>, Vec<String>) =
+            names.into_iter().map(|(id, name)| (id, username_look(&name))).unzip();
+        sqlx::query(WRITE).bind(ids).bind(looks).execute(&mut *connection).await?;
+    }
 }

@@ -5,18 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use presently_accounts::username_look;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
 use crate::failure::{code, primary_code, sentence};
 
-/// Each brings a database from the version of its place to the next. **What was released never changes: a new step is a new file.**
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/sqlite/0001_first.sql"),
-    include_str!("../../migrations/sqlite/0002_veils.sql"),
-    include_str!("../../migrations/sqlite/0003_api_keys.sql"),
+/// Each brings a database to the version of its number. **What was released never changes: a new step is a new file.**
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/sqlite/0001_first.sql")),
+    (2, include_str!("../../migrations/sqlite/0002_veils.sql")),
+    (3, include_str!("../../migrations/sqlite/0003_api_keys.sql")),
+    (5, include_str!("../../migrations/sqlite/0005_looks.sql")),
 ];
+/// The migration that the looks of usernames come with, and how many are read at once.
+const LOOKS_VERSION: i64 = 5;
+const LOOKS_AT_ONCE: i64 = 10_000;
 /// `PRAGMA application_id` of a Presently database: "PRSN".
 pub(crate) const APPLICATION_ID: i64 = 0x5052_534e;
 /// How often a lock is tried that SQLite does not wait for.
@@ -231,7 +236,7 @@ async fn is_cut_off(path: &Path, connection: &mut SqliteConnection) -> Result<bo
 
 /// The newest schema that this program knows.
 pub(crate) fn version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+    MIGRATIONS.last().map_or(0, |(version, _)| *version)
 }
 
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
@@ -249,15 +254,33 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), O
     if version > known {
         return Err(OpenError::TooNew { path: path.to_owned(), found: version, known });
     }
-    let done = usize::try_from(version).unwrap_or(0);
-    for (migration, version) in MIGRATIONS.iter().copied().zip(1..).skip(done) {
+    for (version, migration) in MIGRATIONS.iter().copied().filter(|(number, _)| *number > version) {
         sqlx::raw_sql(migration).execute(&mut *connection).await.map_err(failed)?;
+        if version == LOOKS_VERSION {
+            fill_looks(&mut *connection).await.map_err(failed)?;
+        }
         // Pragmas take no parameters; these are numbers of ours.
         let stamp = format!("PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION_ID}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *connection).await.map_err(failed)?;
         tracing::info!(version, "database migrated");
     }
     Ok(())
+}
+
+/// Notes what the usernames that are there look like. Of those that look alike the oldest has it.
+async fn fill_looks(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const READ: &str = "SELECT id, username FROM users WHERE id > ? ORDER BY id LIMIT ?";
+    const WRITE: &str = "UPDATE OR IGNORE users SET username_look = ? WHERE id = ?";
+    let mut last = i64::MIN;
+    loop {
+        let read = sqlx::query_as(READ).bind(last).bind(LOOKS_AT_ONCE);
+        let names: Vec<(i64, String)> = read.fetch_all(&mut *connection).await?;
+        let Some((id, _)) = names.last() else { return Ok(()) };
+        last = *id;
+        for (id, name) in names {
+            sqlx::query(WRITE).bind(username_look(&name)).bind(id).execute(&mut *connection).await?;
+        }
+    }
 }
 
 fn system(path: &Path, error: &io::Error) -> OpenError {

@@ -32,7 +32,7 @@ async fn eight_nodes_that_start_at_once_make_one_schema_and_one_secret() {
         .fetch_one(&mut other_program(&url).await)
         .await
         .expect("one row");
-    assert_eq!(made, 3, "each migration, made once");
+    assert_eq!(made, 4, "each migration, made once");
 }
 
 #[tokio::test]
@@ -50,7 +50,33 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     let newer = "INSERT INTO presently_schema (version) VALUES (99)";
     other_program(&url).await.execute(newer).await.expect("a row");
     let refused = PostgresStores::open(&url, OpenOptions::default()).await.expect_err("refused");
-    assert!(matches!(refused, OpenError::TooNew { found: 99, known: 3, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::TooNew { found: 99, known: 5, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn older_accounts_keep_their_names_and_no_new_one_looks_like_theirs() {
+    let url = Postgres::shared().database();
+    let mut before = other_program(&url).await;
+    for migration in [
+        "CREATE TABLE presently_schema (version BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now())",
+        include_str!("../../migrations/postgres/0001_first.sql"),
+        include_str!("../../migrations/postgres/0002_tickets.sql"),
+        include_str!("../../migrations/postgres/0003_sessions_of_all.sql"),
+        "INSERT INTO presently_schema (version) VALUES (1), (2), (3)",
+        "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, role, status, \
+             is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key) \
+         SELECT name, name, '', '!', '', '', '', 'user', 'active', TRUE, FALSE, FALSE, TRUE, 0, 0, name \
+         FROM (VALUES ('paypal'), ('paypa1'), ('bob')) AS old (name)",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut before).await.expect("as the program before wrote it");
+    }
+    let stores = open(&url).await;
+    for name in ["paypal", "paypa1", "bob"] {
+        assert!(stores.account_named(name).await.expect("it answers").is_some(), "{name}");
+    }
+    let looks = "SELECT username FROM users WHERE username_look IS NOT NULL ORDER BY id";
+    let looks: Vec<String> = sqlx::query_scalar(looks).fetch_all(&mut before).await.expect("rows");
+    assert_eq!(looks, ["paypal", "bob"], "of those that look alike the oldest has it");
 }
 
 #[tokio::test]
