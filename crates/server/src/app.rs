@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::bodies::Bodies;
 use crate::database::{Database, DatabaseUrl};
 use crate::folder::Folder;
+use crate::large::LargeAnswers;
 use crate::metrics::Metrics;
 use crate::panel::figures::{Figures, SAMPLE_EVERY, TALLY_EVERY};
 use crate::push::tickets::Tickets;
@@ -45,6 +46,7 @@ struct Inner {
     metrics: Metrics,
     push: Push,
     bodies: Arc<Bodies>,
+    large_answers: Arc<LargeAnswers>,
     figures: Figures,
     started: Now,
     openapi: Bytes,
@@ -134,6 +136,7 @@ impl App {
             openapi: openapi.to_json().map_err(|error| failed(&error))?.into(),
             push: Push::new(tickets, settings.seats(), settings.streams_per_user_max),
             bodies: Arc::default(),
+            large_answers: Arc::default(),
             figures: Figures::default(),
             started: clock.now(),
             settings,
@@ -203,6 +206,11 @@ impl App {
     /// What bodies and messages that are under way hold.
     pub(crate) fn bodies(&self) -> &Arc<Bodies> {
         &self.0.bodies
+    }
+
+    /// The large answers under way.
+    pub(crate) fn large_answers(&self) -> &Arc<LargeAnswers> {
+        &self.0.large_answers
     }
 
     /// What the overview draws.

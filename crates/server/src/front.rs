@@ -13,12 +13,12 @@ use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use ipnet::IpNet;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
@@ -41,6 +41,7 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// On each answer of a demo, and of nobody else.
 pub(crate) static X_PRESENTLY_DEMO: HeaderName = HeaderName::from_static("x-presently-demo");
+static CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 static CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The address that a request came from: the peer's, or what a trusted proxy says.
@@ -58,6 +59,10 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 /// `http://host` as the caller wrote it, for links back here.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin(pub(crate) String);
+
+/// Whether the request came over HTTPS, as a trusted proxy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OverHttps(pub(crate) bool);
 
 /// The outermost service.
 #[derive(Clone)]
@@ -83,6 +88,7 @@ impl Front {
         let started = self.app.clock().now().tick;
         let id = request_id(request.headers());
         let hot = self.takes_heartbeats && is_hot(&request);
+        let over_https = is_over_https(&request, peer.ip(), &self.app.settings().trusted_proxies);
         let described =
             tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri().path()));
 
@@ -95,8 +101,9 @@ impl Front {
                 let address = address::of_client(peer.ip(), request.headers(), &self.app.settings().trusted_proxies);
                 request.extensions_mut().insert(ClientAddress(address));
                 request.extensions_mut().insert(seat.clone());
-                let origin = origin(&request, peer.ip(), &self.app.settings().trusted_proxies);
+                let origin = origin(&request, over_https);
                 request.extensions_mut().insert(origin);
+                request.extensions_mut().insert(OverHttps(over_https));
                 let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
                 match refused {
                     Some(problem) => Ok(problem.into_response()),
@@ -122,6 +129,9 @@ impl Front {
             }
         }
         finish(response.headers_mut(), id, self.app.is_demo());
+        if over_https {
+            keep_to_https(response.headers_mut());
+        }
         response
     }
 
@@ -154,14 +164,21 @@ fn refusal(request: &Request<Body>) -> Option<Problem> {
         let detail = format!("The address is longer than {uri_max} bytes.");
         return Some(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", detail));
     }
-    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    (headers > HEADER_BYTES_MAX).then(|| {
-        Problem::new(
+    let (mut bytes, mut hosts) = (0, 0);
+    for (name, value) in request.headers() {
+        bytes += name.as_str().len() + value.len() + 4;
+        hosts += usize::from(*name == HOST);
+    }
+    if bytes > HEADER_BYTES_MAX {
+        return Some(Problem::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "headers_too_large",
             "The headers are larger than 16,384 bytes together.",
-        )
-    })
+        ));
+    }
+    // HTTP/1.0 knows no hosts; two would be read as one by a proxy and as the other here (RFC 9112, section 3.2).
+    let is_sane = hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11);
+    (!is_sane).then(|| Problem::bad_request("bad_host", "A request of HTTP/1.1 has exactly one Host."))
 }
 
 /// The caller's id when it is sane (1 to 64 of letters, digits, `-`, `_`, `.`), else a new one.
@@ -191,7 +208,8 @@ pub(crate) fn new_request_id() -> HeaderValue {
 /// Every path works with and without its trailing slash: routes are written without.
 fn strip_trailing_slash(uri: &mut Uri) {
     let path = uri.path();
-    if path.len() < 2 || !path.ends_with('/') {
+    // Slashes alone are no other name of the first page.
+    if path.len() < 3 || !path.ends_with('/') {
         return;
     }
     let bare = path.strip_suffix('/').unwrap_or(path);
@@ -206,14 +224,20 @@ fn strip_trailing_slash(uri: &mut Uri) {
     }
 }
 
-fn origin(request: &Request<Body>, peer: IpAddr, proxies: &[IpNet]) -> Origin {
-    let headers = request.headers();
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| {
+fn is_over_https(request: &Request<Body>, peer: IpAddr, proxies: &[IpNet]) -> bool {
+    !proxies.is_empty()
+        && request
+            .headers()
+            .get(&X_FORWARDED_PROTO)
+            .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+        && address::is_trusted(peer, proxies)
+}
+
+fn origin(request: &Request<Body>, over_https: bool) -> Origin {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).filter(|host| {
         host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'))
     });
-    let secure = address::is_trusted(peer, proxies)
-        && headers.get(&X_FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
-    Origin(host.map_or_else(String::new, |host| format!("{}://{host}", if secure { "https" } else { "http" })))
+    Origin(host.map_or_else(String::new, |host| format!("{}://{host}", if over_https { "https" } else { "http" })))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -237,6 +261,12 @@ pub(crate) fn finish(headers: &mut HeaderMap, id: HeaderValue, is_demo: bool) {
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
 }
 
+/// The headers of answers over HTTPS besides: the browser stays with it, and no page of another origin holds a window of ours.
+fn keep_to_https(headers: &mut HeaderMap) {
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    headers.insert(CROSS_ORIGIN_OPENER_POLICY.clone(), HeaderValue::from_static("same-origin"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +274,7 @@ mod tests {
     #[test]
     fn a_trailing_slash_goes_and_the_query_stays() {
         for (before, after) in
-            [("/a/b/?x=1", "/a/b?x=1"), ("/a/b/", "/a/b"), ("/", "/"), ("/a", "/a"), ("//", "/"), ("/a//", "/a/")]
+            [("/a/b/?x=1", "/a/b?x=1"), ("/a/b/", "/a/b"), ("/", "/"), ("/a", "/a"), ("//", "//"), ("/a//", "/a/")]
         {
             let mut uri: Uri = before.parse().unwrap();
             strip_trailing_slash(&mut uri);

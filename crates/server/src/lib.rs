@@ -15,6 +15,7 @@ mod extract;
 mod folder;
 mod front;
 mod identify;
+mod large;
 mod metrics;
 mod panel;
 mod plain_errors;

@@ -9,12 +9,37 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use presently_accounts::{TokenPair, looks_like_api_key};
 
 use crate::app::App;
+use crate::front::OverHttps;
 use crate::identify;
 
-/// Holds the access token.
-pub(crate) const SESSION: &str = "presently_session";
-/// Holds the refresh token, and is sent only where it is needed.
-pub(crate) const REFRESH: &str = "presently_refresh";
+/// What a cookie holds. Over HTTPS its name begins with `__Host-`: no other host of the domain can set it, nor anything over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cookie {
+    /// The access token.
+    Session,
+    /// The refresh token.
+    Refresh,
+}
+
+impl Cookie {
+    const fn name(self, over_https: bool) -> &'static str {
+        match (self, over_https) {
+            (Self::Session, false) => "presently_session",
+            (Self::Session, true) => "__Host-presently_session",
+            (Self::Refresh, false) => "presently_refresh",
+            (Self::Refresh, true) => "__Host-presently_refresh",
+        }
+    }
+
+    /// Where it is sent: the refresh token only where it is needed, but for browsers that take `__Host-` for the whole host alone.
+    const fn path(self, over_https: bool) -> &'static str {
+        match (self, over_https) {
+            (Self::Refresh, false) => REFRESH_PATH,
+            _ => "/",
+        }
+    }
+}
+
 /// Where the refresh token is sent.
 const REFRESH_PATH: &str = "/admin/session";
 
@@ -31,7 +56,10 @@ pub(crate) fn redeem<B>(request: &mut Request<B>) {
     if request.uri().path() == identify::SOCKET || !is_of_the_panel(request.method(), headers) {
         return;
     }
-    let Some(token) = value(headers, SESSION).filter(|token| !looks_like_api_key(token)) else { return };
+    let over_https = request.extensions().get::<OverHttps>().is_some_and(|over| over.0);
+    let Some(token) = value(headers, Cookie::Session, over_https).filter(|token| !looks_like_api_key(token)) else {
+        return;
+    };
     if let Ok(value) = HeaderValue::try_from(format!("Bearer {token}")) {
         request.headers_mut().insert(AUTHORIZATION, value);
     }
@@ -51,28 +79,33 @@ pub(crate) fn is_of_the_panel(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// The value of a cookie: the first of its name, which is that of the longest path.
-pub(crate) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn value(headers: &HeaderMap, cookie: Cookie, over_https: bool) -> Option<&str> {
+    named(headers, cookie.name(over_https))
+}
+
+fn named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let values = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
-/// The two cookies of a login; `secure` keeps them off plain connections.
-pub(crate) fn of(app: &App, tokens: &TokenPair, secure: bool) -> [HeaderValue; 2] {
+/// The two cookies of a login; over HTTPS they are kept off plain connections.
+pub(crate) fn of(app: &App, tokens: &TokenPair, over_https: bool) -> [HeaderValue; 2] {
     let settings = app.settings();
     [
-        cookie(SESSION, &tokens.access, "/", settings.access_token_lifetime.as_secs(), secure),
-        cookie(REFRESH, &tokens.refresh, REFRESH_PATH, settings.refresh_token_lifetime.as_secs(), secure),
+        cookie(Cookie::Session, &tokens.access, settings.access_token_lifetime.as_secs(), over_https),
+        cookie(Cookie::Refresh, &tokens.refresh, settings.refresh_token_lifetime.as_secs(), over_https),
     ]
 }
 
 /// The two cookies, gone.
-pub(crate) fn gone(secure: bool) -> [HeaderValue; 2] {
-    [cookie(SESSION, "", "/", 0, secure), cookie(REFRESH, "", REFRESH_PATH, 0, secure)]
+pub(crate) fn gone(over_https: bool) -> [HeaderValue; 2] {
+    [Cookie::Session, Cookie::Refresh].map(|kind| cookie(kind, "", 0, over_https))
 }
 
-fn cookie(name: &str, value: &str, path: &str, seconds: u64, secure: bool) -> HeaderValue {
-    let secure = if secure { "; Secure" } else { "" };
+fn cookie(kind: Cookie, value: &str, seconds: u64, over_https: bool) -> HeaderValue {
+    let (name, path) = (kind.name(over_https), kind.path(over_https));
+    let secure = if over_https { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     // Tokens are of letters, digits and dots, so this is always a header's value.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
@@ -117,10 +150,21 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, HeaderValue::from_static("a=1; presently_session=x.y.z;b=2"));
         headers.append(COOKIE, HeaderValue::from_static("presently_refresh=r; presently_session=second; empty="));
-        assert_eq!(value(&headers, SESSION), Some("x.y.z"));
-        assert_eq!(value(&headers, REFRESH), Some("r"));
-        assert_eq!(value(&headers, "empty"), None);
-        assert_eq!(value(&headers, "presently"), None);
+        assert_eq!(value(&headers, Cookie::Session, false), Some("x.y.z"));
+        assert_eq!(value(&headers, Cookie::Refresh, false), Some("r"));
+        assert_eq!(named(&headers, "empty"), None);
+        assert_eq!(named(&headers, "presently"), None);
+    }
+
+    #[test]
+    fn over_https_only_what_the_host_itself_set_counts() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("presently_session=planted; __Host-presently_session=t"));
+        assert_eq!(value(&headers, Cookie::Session, true), Some("t"));
+        assert_eq!(value(&headers, Cookie::Session, false), Some("planted"));
+        let set = cookie(Cookie::Refresh, "r", 60, true);
+        let expected = "__Host-presently_refresh=r; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure";
+        assert_eq!(set, expected);
     }
 
     #[test]

@@ -51,6 +51,8 @@ const HTML: &str = "text/html; charset=utf-8";
 
 static PAGE: LazyLock<File> = LazyLock::new(|| File::new(HTML, include_str!("../../panel/index.html")));
 static GUIDE: LazyLock<File> = LazyLock::new(|| File::new(HTML, guide::page()));
+static HOME: LazyLock<File> = LazyLock::new(|| File::new(HTML, guide::home()));
+static FIRST_STEPS: LazyLock<File> = LazyLock::new(|| File::new(HTML, guide::first_steps()));
 
 macro_rules! files {
     ($($name:literal as $content_type:literal),* $(,)?) => {
@@ -79,6 +81,24 @@ static FILES: LazyLock<Vec<(&'static str, File)>> = LazyLock::new(|| {
         "audit.js" as "text/javascript; charset=utf-8",
     ]
 });
+
+/// What this is, and where to go from here.
+#[utoipa::path(
+    get, path = "/", tag = "operations", operation_id = "home",
+    responses((status = 200, content_type = "text/html", body = String))
+)]
+pub(crate) async fn home(headers: HeaderMap) -> Response {
+    HOME.answer(&headers)
+}
+
+/// The first steps of the README.
+#[utoipa::path(
+    get, path = "/first-steps", tag = "operations", operation_id = "first_steps",
+    responses((status = 200, content_type = "text/html", body = String))
+)]
+pub(crate) async fn first_steps(headers: HeaderMap) -> Response {
+    FIRST_STEPS.answer(&headers)
+}
 
 /// The admin panel: a page that needs nothing from outside.
 #[utoipa::path(

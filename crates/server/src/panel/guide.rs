@@ -1,18 +1,44 @@
-//! `docs/troubleshooting.md` as a page: as much of Markdown as that file uses.
+//! Pages for people who read: the first one, and of the documentation `docs/troubleshooting.md` and the README's first steps, as much of
+//! Markdown as those use. They ask no other host for anything.
 
 use std::fmt::Write as _;
 
 const GUIDE: &str = include_str!("../../../../docs/troubleshooting.md");
+const README: &str = include_str!("../../../../README.md");
+/// The section of the README with the first steps.
+const FIRST_STEPS: &str = "## Five minutes to a green dot\n";
 
-/// The page.
+const HOME: &str = "<h1>Presently</h1>\
+    <p>This server knows who is online, who is away, who is offline, and when each user was last seen.</p>\
+    <ul><li><a href=\"/admin\">The panel</a>: who is online, for administrators</li>\
+    <li><a href=\"/api/docs\">The API</a>: everything that can be called</li>\
+    <li><a href=\"/first-steps\">First steps</a>: five minutes to a green dot</li></ul>";
+
+/// The troubleshooting page.
 pub(crate) fn page() -> String {
+    let guide = format!("<p><a href=\"/admin\">← The panel</a></p>{}", html(GUIDE));
+    framed("Troubleshooting · Presently", &guide)
+}
+
+/// The page at `/`.
+pub(crate) fn home() -> String {
+    framed("Presently", HOME)
+}
+
+/// The README's first steps.
+pub(crate) fn first_steps() -> String {
+    let section = README.split_once(FIRST_STEPS).map_or("", |(_, rest)| rest);
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let steps = html(&format!("{FIRST_STEPS}{section}"));
+    framed("First steps · Presently", &format!("<p><a href=\"/\">← Presently</a></p>{steps}"))
+}
+
+fn framed(title: &str, main: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
-         <title>Troubleshooting · Presently</title><link rel=\"icon\" href=\"/admin/icon.svg\">\
-         <link rel=\"stylesheet\" href=\"/admin/style.css\"></head><body class=\"guide\"><main>\
-         <p><a href=\"/admin\">← The panel</a></p>{}</main></body></html>",
-        html(GUIDE)
+         <title>{title}</title><link rel=\"icon\" href=\"/admin/icon.svg\">\
+         <link rel=\"stylesheet\" href=\"/admin/style.css\"></head><body class=\"guide\"><main>{main}</main></body></html>"
     )
 }
 
@@ -188,6 +214,16 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }
+    }
+
+    #[test]
+    fn the_first_steps_are_those_of_the_readme() {
+        let page = first_steps();
+        for part in ["<h2 id=\"five-minutes-to-a-green-dot\">", "cargo run --release", "/api/users/heartbeat/", "<pre"]
+        {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+        assert!(!page.contains("<h2 id=\"the-panel\">"), "one section alone");
     }
 
     #[test]

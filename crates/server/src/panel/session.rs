@@ -7,20 +7,16 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use presently::EndReason;
 use presently_accounts::{AuthError, Caller, RefreshError};
 
-use super::cookie;
+use super::cookie::{self, Cookie};
 use crate::app::App;
 use crate::extract::{Json, Nothing};
-use crate::front::{ClientAddress, Origin};
+use crate::front::{ClientAddress, OverHttps};
 use crate::identify::{self, Identity};
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::auth::{self, device, open_presence};
 use crate::wire::{Login, PanelSession, convert};
 
-type Secure = axum::Extension<Origin>;
-
-fn is_secure(origin: &Origin) -> bool {
-    origin.0.starts_with("https://")
-}
+type Https = axum::Extension<OverHttps>;
 
 /// A page of another site could otherwise sign its reader in as somebody else, or out.
 fn of_the_panel(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
@@ -56,10 +52,11 @@ async fn told(app: &App, caller: &Caller) -> Result<PanelSession, Problem> {
 pub(crate) async fn session(
     State(app): State<App>,
     axum::Extension(identity): axum::Extension<Identity>,
+    axum::Extension(OverHttps(over_https)): Https,
     headers: HeaderMap,
 ) -> Result<axum::Json<PanelSession>, Problem> {
-    let renewable =
-        cookie::is_of_the_panel(&Method::GET, &headers) && cookie::value(&headers, cookie::REFRESH).is_some();
+    let renewable = cookie::is_of_the_panel(&Method::GET, &headers)
+        && cookie::value(&headers, Cookie::Refresh, over_https).is_some();
     match &identity {
         Identity::Known(caller) if caller.admission.is_admin => {
             Ok(axum::Json(PanelSession { renewable, ..told(&app, caller).await? }))
@@ -74,7 +71,7 @@ pub(crate) async fn session(
     post, path = "/admin/session", tag = "panel", request_body = Login, operation_id = "panel_sign_in",
     params(("X-Presently-Panel" = String, Header, description = "`1`: no page of another site can send it")),
     responses(
-        (status = 200, description = "Cookies `presently_session` and `presently_refresh`", body = PanelSession),
+        (status = 200, description = "Cookies `presently_session` and `presently_refresh`; over HTTPS their names begin with `__Host-`", body = PanelSession),
         (status = 400, description = "A field is missing or blank", body = ProblemBody<'static>),
         (status = 401, description = "`invalid_credentials`", body = ProblemBody<'static>),
         (status = 403, description = "`not_an_admin`, `not_from_the_panel`, `origin_refused`, `account_suspended`, `account_banned`, `account_pending`", body = ProblemBody<'static>),
@@ -84,7 +81,7 @@ pub(crate) async fn session(
 pub(crate) async fn sign_in(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
-    axum::Extension(origin): Secure,
+    axum::Extension(OverHttps(over_https)): Https,
     headers: HeaderMap,
     Json(sent): Json<Login>,
 ) -> Result<Response, Problem> {
@@ -97,7 +94,7 @@ pub(crate) async fn sign_in(
         return Err(Problem::new(StatusCode::FORBIDDEN, "not_an_admin", detail));
     }
     open_presence(&app, &signed_in).await?;
-    let cookies = cookie::of(&app, &signed_in.tokens, is_secure(&origin));
+    let cookies = cookie::of(&app, &signed_in.tokens, over_https);
     Ok(with_cookies(cookies, axum::Json(told(&app, &caller).await?)))
 }
 
@@ -113,16 +110,15 @@ pub(crate) async fn sign_in(
 )]
 pub(crate) async fn refresh(
     State(app): State<App>,
-    axum::Extension(origin): Secure,
+    axum::Extension(OverHttps(over_https)): Https,
     headers: HeaderMap,
     Json(_): Json<Nothing>,
 ) -> Result<Response, Problem> {
     of_the_panel(&Method::POST, &headers)?;
-    let secure = is_secure(&origin);
-    let token = cookie::value(&headers, cookie::REFRESH).ok_or_else(Problem::not_authenticated)?;
+    let token = cookie::value(&headers, Cookie::Refresh, over_https).ok_or_else(Problem::not_authenticated)?;
     let problem = match app.accounts().refresh(token, app.now()).await {
         Ok(refreshed) => {
-            let cookies = cookie::of(&app, &refreshed.tokens, secure);
+            let cookies = cookie::of(&app, &refreshed.tokens, over_https);
             // The old token is used up: the cookies must reach the browser, whatever else fails.
             let body = match identify::authenticate(&app, &refreshed.tokens.access).await {
                 Ok(caller) => told(&app, &caller).await,
@@ -135,7 +131,7 @@ pub(crate) async fn refresh(
     if problem.status().is_server_error() {
         return Err(problem);
     }
-    Ok(with_cookies(cookie::gone(secure), problem))
+    Ok(with_cookies(cookie::gone(over_https), problem))
 }
 
 /// Why there are no new tokens. A refresh token that was used before ends its session.
@@ -161,29 +157,29 @@ async fn refused(app: &App, error: RefreshError) -> Result<Problem, Problem> {
 )]
 pub(crate) async fn sign_out(
     State(app): State<App>,
-    axum::Extension(origin): Secure,
+    axum::Extension(OverHttps(over_https)): Https,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     of_the_panel(&Method::DELETE, &headers)?;
-    if let Some(caller) = holder(&app, &headers).await? {
-        let refresh = cookie::value(&headers, cookie::REFRESH);
+    if let Some(caller) = holder(&app, &headers, over_https).await? {
+        let refresh = cookie::value(&headers, Cookie::Refresh, over_https);
         for session in app.accounts().logout(&caller, refresh, app.now()).await? {
             app.presently().end_session(&caller.user, &session, EndReason::Logout).await?;
         }
     }
-    Ok(with_cookies(cookie::gone(is_secure(&origin)), StatusCode::NO_CONTENT))
+    Ok(with_cookies(cookie::gone(over_https), StatusCode::NO_CONTENT))
 }
 
 /// Whose cookies these are: by the access token, or when that has expired by the refresh token.
-async fn holder(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    if let Some(access) = cookie::value(headers, cookie::SESSION) {
+async fn holder(app: &App, headers: &HeaderMap, over_https: bool) -> Result<Option<Caller>, Problem> {
+    if let Some(access) = cookie::value(headers, Cookie::Session, over_https) {
         match identify::authenticate(app, access).await {
             Ok(caller) => return Ok(Some(caller)),
             Err(problem) if problem.status().is_server_error() => return Err(problem),
             Err(_) => {}
         }
     }
-    let Some(refresh) = cookie::value(headers, cookie::REFRESH) else { return Ok(None) };
+    let Some(refresh) = cookie::value(headers, Cookie::Refresh, over_https) else { return Ok(None) };
     match app.accounts().refresh(refresh, app.now()).await {
         Ok(refreshed) => identify::authenticate(app, &refreshed.tokens.access).await.map(Some),
         Err(error) => match refused(app, error).await? {

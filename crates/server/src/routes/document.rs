@@ -2,11 +2,13 @@
 //!
 //! **An answer that is given is documented**: the tests look at each one that they get.
 
+use http::Method;
 use serde_json::{Value, json};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::{Components, Content, OpenApi, Paths, Ref, RefOr, Response};
 
+use crate::large;
 use crate::wire::words;
 
 /// What a caller must be.
@@ -47,6 +49,11 @@ const BODY_TOO_LARGE: Shared = Shared {
     name: "BodyTooLarge",
     about: "`body_too_large`: more than 16 KiB about accounts, 1 MiB else",
 };
+const TOO_MANY_LARGE: Shared = Shared {
+    status: "429",
+    name: "TooManyLarge",
+    about: "`too_many_large_answers`: one user reads a few large answers at once",
+};
 const URI_TOO_LONG: Shared = Shared { status: "414", name: "UriTooLong", about: "`uri_too_long`" };
 const HEADERS_TOO_LARGE: Shared = Shared { status: "431", name: "HeadersTooLarge", about: "`headers_too_large`" };
 const UNAVAILABLE: Shared = Shared {
@@ -55,12 +62,13 @@ const UNAVAILABLE: Shared = Shared {
     about: "What was asked was not done, or may not have been kept: `store_unavailable`, `busy`, `overloaded`, `timeout`, \
             `shutting_down`, `too_many_bodies`, `too_many_connections`. Come back after `Retry-After`",
 };
-const SHARED: [&Shared; 8] = [
+const SHARED: [&Shared; 9] = [
     &MALFORMED,
     &NOT_AUTHENTICATED,
     &NOT_ALLOWED,
     &BODY_TIMEOUT,
     &BODY_TOO_LARGE,
+    &TOO_MANY_LARGE,
     &URI_TOO_LONG,
     &HEADERS_TOO_LARGE,
     &UNAVAILABLE,
@@ -68,11 +76,15 @@ const SHARED: [&Shared; 8] = [
 
 /// Adds to each call what those of its kind answer; what it says itself stays.
 pub(super) fn add_answers(paths: &mut Paths, kind: Kind) {
-    for item in paths.paths.values_mut() {
+    for (path, item) in &mut paths.paths {
         for (operation, sends) in operations(item) {
             let mut answers = vec![&MALFORMED, &URI_TOO_LONG, &HEADERS_TOO_LARGE, &UNAVAILABLE];
             if sends {
                 answers.extend([&BODY_TIMEOUT, &BODY_TOO_LARGE]);
+            }
+            let method = if sends { Method::POST } else { Method::GET };
+            if large::may_be_large(&method, path.trim_end_matches('/')) {
+                answers.push(&TOO_MANY_LARGE);
             }
             match kind {
                 Kind::Open => {}

@@ -30,10 +30,10 @@ use utoipa_axum::routes;
 use self::document::Kind;
 use crate::app::App;
 use crate::front::X_PRESENTLY_DEMO;
-use crate::identify;
 use crate::panel::{files, session};
 use crate::problem::Problem;
 use crate::settings::CorsOrigins;
+use crate::{identify, large};
 
 /// A handler's methods with their documentation.
 type Documented = UtoipaMethodRouter<App>;
@@ -47,6 +47,8 @@ fn open() -> Vec<Documented> {
         routes!(auth::verify),
         routes!(operations::openapi_json),
         routes!(operations::docs),
+        routes!(files::home),
+        routes!(files::first_steps),
         routes!(files::page),
         routes!(files::troubleshooting),
         routes!(session::session, session::sign_in, session::sign_out),
@@ -124,12 +126,19 @@ fn plain(documented: Vec<Documented>) -> Router<App> {
     documented.into_iter().fold(Router::new(), |router, (_, paths, methods)| {
         paths.paths.into_keys().fold(router, |router, path| {
             let router = match other_name(&path) {
-                Some(other) => router.route(other.trim_end_matches('/'), methods.clone()),
+                Some(other) => router.route(bare(&other), methods.clone()),
                 None => router,
             };
-            router.route(path.trim_end_matches('/'), methods.clone())
+            router.route(bare(&path), methods.clone())
         })
     })
+}
+
+fn bare(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" => "/",
+        bare => bare,
+    }
 }
 
 /// The router of the listener for those who run it: nobody is asked who they are, and nothing here is evidence.
@@ -151,6 +160,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(plain(admin()).layer(from_fn(identify::require_admin)))
         .merge(plain(presence::socket()).layer(from_fn(identify::require_active_or_upgrade)))
         .fallback(async || Problem::not_found())
+        .layer(from_fn_with_state(app.clone(), large::layer))
         .layer(from_fn_with_state(app.clone(), identify::layer));
     let router = match cors(&app.settings().cors_origins, app.is_demo()) {
         Some(cors) => router.layer(cors),

@@ -5,18 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Place, Server, ms};
-use crate::raw::{Raw, from, get, post, post_head};
+use crate::harness::{Place, ms};
+use crate::raw::{Raw, from, get, post, post_head, resident_bytes};
 use crate::websocket::Socket;
 
 const MIB: u64 = 1 << 20;
-
-/// How much memory the server holds.
-fn resident_bytes(server: &Server) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("a process");
-    let pages: u64 = statm.split(' ').nth(1).expect("pages").parse().expect("a number");
-    pages * 4096
-}
 
 /// The body of a login that has exactly this length.
 fn login_of(length: usize) -> String {

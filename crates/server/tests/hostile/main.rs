@@ -11,5 +11,6 @@ mod harness;
 mod logins;
 mod operations;
 mod raw;
+mod readers;
 mod secrets;
 mod websocket;

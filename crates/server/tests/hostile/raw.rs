@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::harness::Server;
+
 /// How long anything may take that is not about time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,6 +59,11 @@ impl Raw {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from, 0)).unwrap();
         let stream = timeout(PATIENCE, socket.connect(to)).await.expect("a connection in time").unwrap();
+        Self { stream, read: Vec::new() }
+    }
+
+    /// A connection that was made in another way.
+    pub(crate) const fn over(stream: TcpStream) -> Self {
         Self { stream, read: Vec::new() }
     }
 
@@ -142,6 +149,13 @@ pub(crate) async fn figure(address: &str, name: &str) -> f64 {
     let answer = Raw::connect(from(1), address).await.ask(get("/metrics")).await.unwrap();
     let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
     line.parse().unwrap()
+}
+
+/// How much memory the server holds.
+pub(crate) fn resident_bytes(server: &Server) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("a process");
+    let pages: u64 = statm.split(' ').nth(1).expect("pages").parse().expect("a number");
+    pages * 4096
 }
 
 /// A GET, as a program sends it.

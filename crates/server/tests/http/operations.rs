@@ -43,6 +43,26 @@ async fn metrics_are_in_the_text_format_of_prometheus() {
 }
 
 #[tokio::test]
+async fn the_first_page_leads_on_and_needs_nothing_from_elsewhere() {
+    let server = TestServer::start().await;
+    let answer = server.get("/").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    for link in ["/admin", "/api/docs", "/first-steps"] {
+        assert!(answer.text.contains(&format!("href=\"{link}\"")), "{link}");
+        assert_eq!(server.get(link).await.status, 200, "{link}");
+    }
+    for path in ["/", "/first-steps/"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        for outside in ["src=\"http", "href=\"http", "<script", "style=\""] {
+            assert!(!answer.text.contains(outside), "{path} has {outside}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn any_page_may_load_the_browser_s_half() {
     let server = TestServer::start().await;
     for (path, has) in [("/sdk/presently.js", "export{"), ("/sdk/dot.js", "presence-dot")] {

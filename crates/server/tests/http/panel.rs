@@ -260,6 +260,40 @@ async fn cookies_of_an_encrypted_connection_are_for_encrypted_connections() {
         let all = answer.headers.get_all("set-cookie").iter().all(|value| value.to_str().unwrap().contains("; Secure"));
         assert_eq!(all, secure, "{scheme}");
     }
+    let https = |call: Call| call.header("x-forwarded-proto", "https");
+    let answer = https(sign_in(&server, &admin.username, PASSWORD)).await;
+    let set: Vec<_> = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
+    assert!(
+        set.iter().all(|cookie| cookie.starts_with("__Host-presently_") && cookie.contains("; Path=/;")),
+        "{set:?}"
+    );
+    let cookies = set.iter().map(|cookie| cookie.split(';').next().unwrap()).collect::<Vec<_>>().join("; ");
+    let asked = async |cookies: &str| https(server.get("/admin/session").header("cookie", cookies)).await.ok();
+    assert_eq!(asked(&cookies).await["user"]["username"], *admin.username);
+    // What anybody on the way could have set is not looked at.
+    assert!(asked(&cookies.replace("__Host-", "")).await["user"].is_null());
+    let renewed = https(server.post("/admin/session/refresh").header("cookie", &cookies).header(OWN.0, OWN.1)).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text);
+}
+
+#[tokio::test]
+async fn over_https_browsers_are_told_to_stay_with_it() {
+    let server =
+        TestServer::start_with(|settings| settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).await;
+    let alice = server.visitor("alice").await;
+    for path in ["/admin", "/healthz", "/nowhere"] {
+        let answer = server.get(path).header("x-forwarded-proto", "https").await;
+        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{path}");
+        assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"), "{path}");
+        let plain = server.get(path).await;
+        assert_eq!(plain.header("strict-transport-security"), None, "{path}");
+    }
+    let beat = server.post("/api/users/heartbeat/").bearer(&alice.access).header("x-forwarded-proto", "https").await;
+    assert!(beat.header("strict-transport-security").is_some());
+    // Only a trusted proxy is believed.
+    let elsewhere = TestServer::start().await;
+    let answer = elsewhere.get("/admin").header("x-forwarded-proto", "https").await;
+    assert_eq!(answer.header("strict-transport-security"), None);
 }
 
 #[tokio::test]

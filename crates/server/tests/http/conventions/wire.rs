@@ -130,6 +130,28 @@ async fn strange_targets_are_problems() {
 }
 
 #[tokio::test]
+async fn a_request_has_exactly_one_host() {
+    let server = TestServer::start().await;
+    for (request, is_good) in [
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", true),
+        ("GET /healthz HTTP/1.1\r\n\r\n", false),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", false),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", false),
+        ("POST /api/users/heartbeat/ HTTP/1.1\r\nContent-Length: 0\r\n\r\n", false),
+        ("GET /healthz HTTP/1.0\r\n\r\n", true),
+        ("GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n", true),
+        ("GET /healthz HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", false),
+    ] {
+        let answer = server.raw(request.as_bytes()).await;
+        assert_eq!(answer.status, if is_good { 200 } else { 400 }, "{request}: {answer:?}");
+        if !is_good {
+            answer.is_a_problem(request);
+            assert!(format!("{answer:?}").contains("bad_host"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn http_1_0_is_served() {
     let server = TestServer::start().await;
     let answer = server.raw(b"GET /healthz HTTP/1.0\r\n\r\n").await;
