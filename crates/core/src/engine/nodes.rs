@@ -301,7 +301,8 @@ impl Engine {
 
 #[cfg(test)]
 impl Engine {
-    /// Panics unless the sessions of other nodes are found by number, counted under their owners, and never armed.
+    /// Panics unless the sessions of other nodes are found by number, counted under their owners, and never armed, and no node has
+    /// two indexes but while names that were lost are put away.
     pub(super) fn check_others(&self, others: &[Slot]) {
         let mut counted = alloc::vec![0; self.nodes.names.len()];
         for &slot in others {
@@ -314,7 +315,10 @@ impl Engine {
             assert!(Some(adopted) != self.me || self.nodes.walk.is_some(), "what is this node's own is never adopted");
         }
         let names = self.nodes.names.iter();
-        assert_eq!(names.map(|&(_, sessions)| sessions).collect::<Vec<_>>(), counted);
+        assert_eq!(names.clone().map(|&(_, sessions)| sessions).collect::<Vec<_>>(), counted);
+        let mut live: Vec<Node> = names.filter(|&&(_, sessions)| sessions > 0).map(|&(name, _)| name).collect();
+        live.sort_unstable();
+        assert!(self.nodes.walk.is_some() || live.is_sorted_by(|a, b| a < b), "a node has two indexes: {live:?}");
         assert_eq!(self.nodes.by_number.len(), others.len());
     }
 }

@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use crate::cluster::{Act, Entry, Members, Node, UserState, Verdict};
+use crate::cluster::{Act, DecodeError, Entry, HeardSession, Members, Node, UserState, Verdict};
 use crate::{Activity, EndReason, Engine, Limits, Now, Policy, Source, Status, Tick, Timestamp};
 
 const SECOND: u64 = 1_000_000;
@@ -135,42 +135,90 @@ proptest! {
     }
 }
 
-#[test]
-fn an_act_names_the_user_whom_it_is_about_and_says_whether_it_outlives_its_node() {
+/// One of each kind, with the user whom it is about, and whether it outlives its node.
+fn every_act() -> Vec<(Act, Option<&'static str>, bool)> {
     let user = || "alice".into();
     let session = || "phone".into();
-    let (source, status, reason) = (Source::Admin, Status::Away, EndReason::Logout);
-    let (after, activity, number, set_at, last_evidence) = (1, Activity::Idle, 2, Timestamp(3), Timestamp(4));
-    let lateness = Duration::ZERO;
+    let (source, status, reason) = (Source::User, Status::Away, EndReason::ForcedLogout);
+    let (after, number, set_at, last_evidence) = (1, 2, Timestamp(-3), Timestamp(4));
+    let (remaining, lateness) = (Duration::from_micros(5), Duration::from_micros(6));
     // What a person or a program asked for is still true when its node comes back under another name.
-    for act in [
+    let asked = [
         Act::Evidence { user: user(), session: session(), after, activity: None },
+        Act::Evidence { user: user(), session: session(), after, activity: Some(Activity::Active) },
+        Act::Evidence { user: user(), session: session(), after, activity: Some(Activity::Idle) },
         Act::EndSession { user: user(), session: session(), reason },
-        Act::EndUser { user: user(), reason },
-        Act::Set { user: user(), status },
+        Act::EndUser { user: user(), reason: EndReason::Logout },
+        Act::EndUser { user: user(), reason: EndReason::Disconnected },
+        Act::Set { user: user(), status: Status::Offline },
+        Act::Set { user: user(), status: Status::Online },
         Act::Override { user: user(), source, status, ends_after: None },
-        Act::ClearOverride { user: user(), source },
+        Act::Override { user: user(), source: Source::Application, status, ends_after: Some(remaining) },
+        Act::ClearOverride { user: user(), source: Source::Admin },
         Act::Bar { user: user() },
         Act::Unbar { user: user() },
         Act::Forget { user: user() },
-    ] {
-        assert_eq!((act.user(), act.outlives_its_node()), (Some("alice"), true), "{act:?}");
-    }
+    ];
     // What an owner or a leader noticed is not.
-    for act in [
-        Act::Claim { user: user(), session: session(), after, activity, last_evidence, remaining: Duration::ZERO },
+    let claim = |activity| Act::Claim { user: user(), session: session(), after, activity, last_evidence, remaining };
+    let noticed = [
+        claim(Activity::Active),
+        claim(Activity::Idle),
         Act::Expire { user: user(), number, dropped: false, last_evidence, lateness },
+        Act::Expire { user: user(), number, dropped: true, last_evidence, lateness },
         Act::EndTimer { user: user(), source: None, set_at, lateness },
-    ] {
-        assert_eq!((act.user(), act.outlives_its_node()), (Some("alice"), false), "{act:?}");
+        Act::EndTimer { user: user(), source: Some(source), set_at, lateness },
+    ];
+    let heard = vec![HeardSession { user: user(), session: session(), at: set_at }; 2];
+    let of_nodes = [
+        (Act::Joined, None, false),
+        (Act::Lost { node: Node(1), heir: Node(2) }, None, false),
+        (Act::Heard { sessions: heard }, None, true),
+        (Act::Tick, None, false),
+    ];
+    let of_alice = |outlives| move |act| (act, Some("alice"), outlives);
+    asked.map(of_alice(true)).into_iter().chain(noticed.map(of_alice(false))).chain(of_nodes).collect()
+}
+
+#[test]
+fn an_act_names_the_user_whom_it_is_about_and_says_whether_it_outlives_its_node() {
+    for (act, user, outlives) in every_act() {
+        assert_eq!((act.user(), act.outlives_its_node()), (user, outlives), "{act:?}");
     }
-    for (act, outlives) in [
-        (Act::Joined, false),
-        (Act::Lost { node: Node(1), heir: Node(2) }, false),
-        (Act::Heard { sessions: vec![] }, true),
-        (Act::Tick, false),
+}
+
+#[test]
+fn every_act_is_read_as_it_was_written_and_nothing_longer_is() {
+    for (act, ..) in every_act() {
+        let entry = Entry { seq: 3, node: Node(u64::MAX), count: 9, wall: Timestamp(-8), act };
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        assert_eq!(Entry::decode(3, &bytes).as_ref(), Ok(&entry));
+        bytes.push(0);
+        assert_eq!(Entry::decode(3, &bytes), Err(DecodeError::GARBAGE), "{entry:?}");
+    }
+}
+
+#[test]
+fn a_byte_that_stands_for_nothing_is_garbage() {
+    // After the version, the node, the count and the time comes the kind of act, and then for most a name.
+    let head = [&[1; 25][..]].concat();
+    let named = |kind: u8, rest: &[u8]| [&head, &[kind, 1, 0, b'a'][..], rest].concat();
+    let (moment, session) = ([0; 8], [1, 0, b's']);
+    assert!(Entry::decode(0, &named(7, &[])).is_ok());
+    assert!(Entry::decode(0, &named(4, &[2])).is_ok());
+    for (what, bytes) in [
+        ("kind", named(16, &[])),
+        ("status", named(4, &[3])),
+        ("reason", named(3, &[3])),
+        ("source", named(6, &[3])),
+        ("source of a timer", named(11, &[&[3][..], &moment, &moment].concat())),
+        ("activity", named(0, &[&session[..], &moment, &[3]].concat())),
+        ("activity of a claim", named(1, &[&session[..], &moment, &[2], &moment, &moment].concat())),
+        ("flag", named(10, &[&moment[..], &[2], &moment, &moment].concat())),
+        ("name", [&head[..], &[7, 1, 0, 0xFF]].concat()),
     ] {
-        assert_eq!((act.user(), act.outlives_its_node()), (None, outlives), "{act:?}");
+        assert_eq!(Entry::decode(0, &bytes), Err(DecodeError::GARBAGE), "{what}");
     }
 }
 

@@ -172,6 +172,55 @@ fn a_silent_session_ends_on_its_owners_word_alone() {
 }
 
 #[test]
+fn the_last_evidence_is_kept_when_the_session_that_had_it_ends_unseen() {
+    let mut a = engine(A);
+    follow(&mut [&mut a], 1, 10, A, heard("alice", "phone"));
+    follow(&mut [&mut a], 2, 20, A, heard("alice", "laptop"));
+    let set = Act::Override { user: "alice".into(), source: Source::Admin, status: Status::Away, ends_after: None };
+    follow(&mut [&mut a], 3, 30, A, set);
+    let mut expire = |place, number, last_evidence| {
+        let lateness = Duration::ZERO;
+        let last_evidence = wall(last_evidence);
+        let act = Act::Expire { user: "alice".into(), number, dropped: false, last_evidence, lateness };
+        follow(&mut [&mut a], place, 150, A, act)
+    };
+    // The store has it with the laptop.
+    assert_eq!(expire(4, 1, 10), [Effect::ForgetSession(1)]);
+    let effects = expire(5, 2, 20);
+    let [Effect::ForgetSession(2), Effect::SavePresence(row)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((row.status, row.last_seen, row.since), (Status::Away, Some(wall(20)), wall(30)));
+}
+
+#[test]
+fn what_ended_is_remembered_with_its_place_and_not_for_ever() {
+    let mut a = engine(A);
+    follow(&mut [&mut a], 7, 10, A, heard("alice", "phone"));
+    let end = Act::EndSession { user: "alice".into(), session: "phone".into(), reason: EndReason::Logout };
+    follow(&mut [&mut a], 8, 11, A, end);
+    let ended = |engine: &Engine, place| engine.ended_after(place, "alice", "phone");
+    assert!(ended(&a, 7) && !ended(&a, 8) && !ended(&a, 9));
+    assert!(!a.ended_after(0, "alice", "laptop") && !a.ended_after(0, "bob", "phone"));
+    // What this node decided alone comes after every place, until it founds a cluster.
+    a.apply(at(20), Input::Evidence { user: "bob", session: "phone", activity: None }).unwrap();
+    a.apply(at(21), Input::EndUser { user: "bob", reason: EndReason::Logout }).unwrap();
+    let places = |engine: &Engine| engine.past().ended.iter().map(|ended| ended.seq).collect::<Vec<_>>();
+    assert_eq!(places(&a), [8, u64::MAX]);
+    let mut founded = engine(B);
+    founded.load_past(a.past(), 50);
+    assert_eq!(places(&founded), [8, 50]);
+    let evidence = Input::Evidence { user: "carol", session: "phone", activity: None };
+    assert!(matches!(founded.propose(at(30), &evidence), Ok(Act::Evidence { after: 50, .. })));
+
+    for second in 0..5000 {
+        founded.apply(at(100 + second), Input::Evidence { user: "dave", session: "phone", activity: None }).unwrap();
+        founded.apply(at(100 + second), Input::EndUser { user: "dave", reason: EndReason::Logout }).unwrap();
+    }
+    assert_eq!((founded.past().ended.len(), founded.past().left.len()), (4096, 1024));
+    let latest = founded.past().left.last().map(|left| left.at);
+    assert_eq!(latest, Some(Timestamp(wall(5099).0 + 1)), "who comes and goes in one moment left after they came");
+}
+
+#[test]
 fn what_is_left_to_another_nodes_session_is_told_as_far_as_this_one_heard() {
     let (mut a, mut b) = (engine(A), engine(B));
     follow(&mut [&mut a, &mut b], 7, 10, A, heard("alice", "phone"));
@@ -210,16 +259,41 @@ fn what_was_inherited_is_adopted_in_small_steps() {
 }
 
 #[test]
+fn what_is_inherited_and_not_yet_adopted_is_as_if_another_nodes() {
+    let mut b = engine(B);
+    follow(&mut [&mut b], 1, 10, A, heard("alice", "phone"));
+    b.lose(A, B);
+    assert!(!b.renew(at(20), "alice", "phone", None) && !b.renew_elsewhere(at(20), "alice", "phone", None));
+    assert_eq!(b.due(at(500), true, 10), [], "and it has no deadline here");
+}
+
+#[test]
 fn losing_a_node_that_owned_nothing_leaves_nothing_to_adopt() {
     let mut b = engine(B);
     follow(&mut [&mut b], 1, 10, A, heard("alice", "phone"));
     follow(&mut [&mut b], 2, 11, B, heard("alice", "phone"));
-    b.lose(A, B);
-    assert!(!b.adopt(at(20), 1));
-    b.lose(Node(9), B);
-    assert!(!b.adopt(at(20), 1));
-    follow(&mut [&mut b], 3, 30, A, heard("alice", "phone"));
+    follow(&mut [&mut b], 3, 11, B, heard("alice", "laptop"));
+    for lost in [A, Node(9)] {
+        b.lose(lost, B);
+        assert!(!b.adopt(at(20), 1), "there is nothing to look through");
+    }
+    follow(&mut [&mut b], 4, 30, A, heard("alice", "phone"));
     assert!(!b.renew(at(31), "alice", "phone", None), "A is back, and what it hears is its own");
+}
+
+#[test]
+fn what_a_third_node_inherited_is_put_to_what_it_has() {
+    const C: Node = Node(3);
+    let mut b = engine(B);
+    follow(&mut [&mut b], 1, 10, A, heard("alice", "phone"));
+    follow(&mut [&mut b], 2, 10, C, heard("alice", "laptop"));
+    b.lose(A, C);
+    while b.adopt(at(20), 1) {}
+    b.check_invariants();
+    assert!(!b.renew(at(30), "alice", "phone", None) && !b.renew(at(30), "alice", "laptop", None));
+    b.lose(C, B);
+    while b.adopt(at(40), 1) {}
+    assert!(b.renew(at(41), "alice", "phone", None) && b.renew(at(41), "alice", "laptop", None));
 }
 
 #[test]

@@ -159,6 +159,21 @@ fn restoring_a_live_user_changes_nothing() {
 }
 
 #[test]
+fn restoring_a_user_in_memory_of_whom_nothing_was_shown_yet_changes_nothing() {
+    check(
+        "
+        9s override alice admin offline
+        9s restore alice online 3s 1s phone:active:90s
+        9s explain alice
+        ",
+        "
+        9s +alice admin=offline
+        9s alice merged=offline admin=offline
+        ",
+    );
+}
+
+#[test]
 fn a_user_suspended_while_the_server_was_down_is_offline_when_it_is_back() {
     check(
         "

@@ -267,3 +267,32 @@ fn of_what_is_due_at_the_same_moment_sessions_end_before_overrides() {
         ",
     );
 }
+
+#[test]
+fn of_two_buckets_on_both_sides_of_the_seam_the_nearer_one_is_next() {
+    // Time stands in bucket 293. The first session waits in the farthest one, which has the index before; the second is due in bucket 301.
+    let seconds = Duration::from_secs;
+    let policy = Policy::new(seconds(86_400), seconds(30), seconds(2)).expect("a sound policy");
+    check_with(
+        policy,
+        Limits::default(),
+        "
+        0s evidence alice/phone
+        0s evidence bob/phone
+        0s drop bob/phone
+        0s next
+        2s sweep
+        2s next
+        ",
+        "
+        0s +alice/phone active
+        0s alice offline->online Evidence, seen 0s
+        0s +bob/phone active
+        0s bob offline->online Evidence, seen 0s
+        0s next 1.905221s
+        2s -bob/phone
+        2s bob online->offline Disconnected, seen 0s, 0s late
+        2s next 267.981381s
+        ",
+    );
+}

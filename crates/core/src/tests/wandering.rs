@@ -29,6 +29,8 @@ fn what_says_nothing_new_is_counted_at_once_and_the_session_moves_with_the_next_
     assert_eq!(b.engine.presence("alice").unwrap().last_seen, Some(at(40).wall), "and told where it was heard");
     assert!(a.engine.renew(at(40), "alice", "phone", None), "its owner does not know yet");
     assert_eq!(log.put(41, B, 1, phone(40), &mut [&mut a, &mut b]), [""; 0]);
+    let last_seen = |follower: &Follower| follower.engine.presence("alice").unwrap().last_seen;
+    assert_eq!([&a, &b].map(last_seen), [Some(at(40).wall); 2], "when it was heard, and not when the entry came");
     assert!(!a.engine.renew(at(42), "alice", "phone", None) && b.engine.renew(at(42), "alice", "phone", None));
     assert_eq!((a.engine.due(at(500), true, 10).len(), b.engine.due(at(161), true, 10).len()), (0, 0));
     assert_eq!(b.engine.due(at(163), true, 10).len(), 1, "two minutes after it was heard last");
