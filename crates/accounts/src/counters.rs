@@ -122,3 +122,104 @@ impl<K: Copy + Eq + Hash> Counters<K> {
         (self.by_key.len(), self.oldest.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Rule = Rule { max: 3, window_us: 60, keys_max: 10 };
+
+    /// One that begins and counts.
+    fn count(counters: &mut Counters<u8>, key: u8, now_us: i64) {
+        let number = counters.start(key, now_us);
+        counters.finish((key, number), true);
+    }
+
+    #[test]
+    fn a_window_begins_with_the_first_and_ends_for_all() {
+        let mut counters = Counters::new(RULE);
+        for now_us in [5, 20, 64] {
+            assert_eq!(counters.turn(&1, now_us), Turn::Go);
+            count(&mut counters, 1, now_us);
+        }
+        assert_eq!(counters.turn(&1, 64), Turn::TooMany(Duration::from_micros(1)));
+        assert_eq!(counters.turn(&2, 64), Turn::Go);
+        assert_eq!(counters.turn(&1, 65), Turn::Go, "the window is over");
+        count(&mut counters, 1, 65);
+        assert_eq!(counters.turn(&1, 124), Turn::Go, "and a new one has begun");
+    }
+
+    #[test]
+    fn as_many_are_under_way_as_may_still_count() {
+        let mut counters = Counters::new(RULE);
+        count(&mut counters, 1, 0);
+        let numbers = [counters.start(1, 0), counters.start(1, 0)];
+        assert_eq!(counters.turn(&1, 0), Turn::Wait);
+        counters.finish((1, numbers[0]), false);
+        assert_eq!(counters.turn(&1, 0), Turn::Go);
+        counters.finish((1, numbers[1]), true);
+        assert_eq!(counters.turn(&1, 0), Turn::Go, "two of three");
+        counters.forgive((1, numbers[1]));
+        for _ in 0..2 {
+            assert_eq!(counters.turn(&1, 0), Turn::Go);
+            count(&mut counters, 1, 0);
+        }
+        assert_eq!(counters.turn(&1, 0), Turn::Go, "what was forgiven counts no more");
+    }
+
+    #[test]
+    fn what_ends_after_its_counter_went_says_nothing_of_the_next_one() {
+        let mut counters = Counters::new(RULE);
+        let withdrawn = counters.start(1, 0);
+        counters.finish((1, withdrawn), false);
+        assert_eq!(counters.sizes().0, 0, "nothing is left to count");
+        count(&mut counters, 1, 0);
+        for _ in 0..5 {
+            counters.finish((1, withdrawn), true);
+        }
+        counters.forgive((1, withdrawn));
+        assert_eq!(counters.turn(&1, 0), Turn::Go);
+        count(&mut counters, 1, 0);
+        count(&mut counters, 1, 0);
+        assert!(matches!(counters.turn(&1, 0), Turn::TooMany(_)));
+    }
+
+    #[test]
+    fn tidying_leaves_what_is_under_way_and_what_still_counts() {
+        let mut counters = Counters::new(RULE);
+        count(&mut counters, 1, 0);
+        count(&mut counters, 2, 1);
+        let under_way = counters.start(3, 0);
+        counters.tidy(60);
+        assert_eq!(counters.sizes(), (2, 2), "of the first the window is over");
+        counters.finish((3, under_way), true);
+        counters.tidy(61);
+        assert_eq!(counters.sizes(), (0, 0));
+    }
+
+    #[test]
+    fn the_oldest_counter_goes_also_when_its_key_had_one_before() {
+        let mut counters = Counters::new(RULE);
+        // Ten keys; the first of them came, went, and came again as the last.
+        let gone = counters.start(0, 0);
+        counters.finish((0, gone), false);
+        for key in (1..10).chain([0]) {
+            count(&mut counters, key, 0);
+        }
+        count(&mut counters, 10, 0);
+        let kept: Vec<u8> = (0..11).filter(|key| counters.by_key.contains_key(key)).collect();
+        assert_eq!(kept, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn keys_that_went_are_cleared_away_when_they_are_as_many_as_there_may_be_counters() {
+        let mut counters = Counters::new(RULE);
+        let mut most = 0;
+        for key in 0..100 {
+            let number = counters.start(key, 0);
+            counters.finish((key, number), false);
+            most = most.max(counters.sizes().1);
+        }
+        assert_eq!(most, 2 * RULE.keys_max);
+    }
+}

@@ -155,6 +155,26 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn only_hashes_that_cost_something_else_than_ours_make_refusals_slower() {
+        let hashing = Hashing::new();
+        let slowest = || hashing.slowest_us.load(Ordering::Relaxed);
+        let ours = hashing.hash(Network::NONE, "correct horse").await.expect("there is room");
+        for stored in [None, Some(&ours)] {
+            let verdict = hashing.verify(Network::NONE, "correct horse", stored).await.expect("there is room");
+            assert_eq!((verdict.right, verdict.outdated), (stored.is_some(), false));
+            assert_eq!(slowest(), 0);
+        }
+        // `correct horse`, as Django keeps it, with as many iterations as take a moment.
+        let django = "pbkdf2_sha256$1$seasalt2$GjMazcomIJmFhSFeCz09TZumH490n3gBSdXGIsLYpa0=";
+        let django = PasswordHash(django.to_owned());
+        for (password, right) in [("correct horse", true), ("wrong horse", false)] {
+            let verdict = hashing.verify(Network::NONE, password, Some(&django)).await.expect("there is room");
+            assert_eq!((verdict.right, verdict.outdated), (right, true));
+        }
+        assert!(slowest() > 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn refusals_take_as_long_as_the_slowest_foreign_hash() {
         let hashing = Hashing::new();

@@ -174,8 +174,32 @@ mod tests {
         drop(gone);
         let mut last = Box::pin(line.place(network(1)));
         assert!(poll_once(last.as_mut()).await.is_none(), "there is room again");
+        assert_eq!(waiting(&line), (2, 2, 1), "the newest of those who left keeps the address's turn");
         drop(held);
         drop(poll_once(last.as_mut()).await.expect("it is their turn").expect("a place"));
+        assert_eq!((waiting(&line), line.state.lock().free), ((0, 0, 0), 1));
+    }
+
+    #[tokio::test]
+    async fn who_stays_keeps_their_place_when_others_left() {
+        let line = Line::new(1);
+        let held = line.place(network(1)).await.expect("it is free");
+        let mut stay = Vec::new();
+        for number in 0..64 {
+            let mut one = Box::pin(line.place(network(1)));
+            assert!(poll_once(one.as_mut()).await.is_none(), "it waits");
+            if number % 2 == 0 {
+                stay.push(one);
+            }
+        }
+        let mut last = Box::pin(line.place(network(1)));
+        assert!(poll_once(last.as_mut()).await.is_none(), "there is room");
+        stay.push(last);
+        assert_eq!(waiting(&line), (34, 34, 1));
+        drop(held);
+        for one in &mut stay {
+            drop(poll_once(one.as_mut()).await.expect("each has a turn, in their order").expect("a place"));
+        }
         assert_eq!((waiting(&line), line.state.lock().free), ((0, 0, 0), 1));
     }
 
@@ -211,5 +235,10 @@ mod tests {
             sent_away += usize::from(poll_once(one.as_mut()).await.is_some_and(|place| place.is_err()));
         }
         assert_eq!(sent_away, 1, "for one who came, one went");
+        // One of the full queues is shorter by one; the next of that address would make it as long as the others.
+        let short = (1..=16).find(|&address| line.state.lock().queues[&network(address)].len() == 63);
+        let short = short.expect("the one that gave way");
+        assert!(line.place(network(short)).await.is_err(), "no queue is longer than its own would be");
+        assert_eq!(waiting(&line), (WAITING_MAX, WAITING_MAX, 17));
     }
 }

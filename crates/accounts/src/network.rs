@@ -27,7 +27,9 @@ mod tests {
         let of = |text: &str| Network::of(text.parse().expect("an address"));
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
-        let all = [of("192.0.2.1"), of("192.0.2.2"), of("::192.0.2.1"), of("2001:db8:1:3::1"), Network::NONE];
+        // The last two would be the first two if it were not told from which kind of address the bits are.
+        let addresses = ["192.0.2.1", "0.0.0.0", "192.0.2.2", "2001:db8:1:3::1", "::192.0.2.1", "0:0:c000:201::1"];
+        let all: Vec<Network> = addresses.into_iter().map(of).chain([Network::NONE]).collect();
         for (place, one) in all.iter().enumerate() {
             assert!(!all[place + 1..].contains(one), "{one:?}");
         }

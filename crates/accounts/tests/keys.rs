@@ -34,6 +34,21 @@ async fn a_key_opens_from_the_moment_it_is_made_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn what_is_decided_after_a_revocation_stands_until_the_next_one() {
+    let accounts = service();
+    let keep = make(&accounts, "keep").await;
+    for n in 0..3 {
+        let as_of = accounts.as_of();
+        accounts.authenticate_key(&keep.text).await.expect("it is good");
+        assert!(accounts.still_admits(as_of), "nothing was revoked meanwhile");
+        let name = format!("key {n}");
+        make(&accounts, &name).await;
+        accounts.revoke_key(&named(&name), at(n), None).await.expect("the store answers").expect("it lived");
+        assert!(!accounts.still_admits(as_of));
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_key_of_ours_opens_nothing() {
     let accounts = service();
     let made = make(&accounts, "billing").await;
@@ -203,5 +218,13 @@ async fn invented_keys_cost_no_look_into_the_store() {
     }
     assert_eq!(looks.load(SeqCst), before + 1, "one look at all of them");
     assert_eq!(accounts.authenticate_key(&old).await.expect("it stays good").name, "old");
+    // One that an older program made a moment ago, while several nodes are being upgraded.
+    let young = format!("presently_{}", "y".repeat(43));
+    let hash = KeyHash::of(&young).expect("it looks like a key");
+    let row = NewApiKey { name: "young".to_owned(), prefix: young[..16].to_owned(), hash };
+    accounts.store().insert_api_key(&row, at(0), None).await.expect("the store answers");
+    assert_eq!(accounts.authenticate_key(&young).await, Err(AuthError::TokenNotValid), "not known yet");
+    accounts.tidy(at(60)).await.expect("the store answers");
+    assert_eq!(accounts.authenticate_key(&young).await.expect("known within a minute").name, "young");
     assert_eq!(accounts.authenticate_key(&made.text).await.expect("it is good").name, "billing");
 }

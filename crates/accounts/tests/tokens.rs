@@ -47,6 +47,14 @@ fn a_secret_has_at_least_32_bytes_not_all_the_same_and_is_never_shown() {
     assert_ne!(SecretKey::random().bytes(), SecretKey::random().bytes());
 }
 
+#[test]
+fn a_secret_is_told_from_others_by_a_mark_that_does_not_tell_it() {
+    let (one, other) = (SecretKey::new(SECRET).expect("long enough"), SecretKey::random());
+    assert_eq!(one.mark(), SecretKey::new(SECRET).expect("long enough").mark());
+    assert!(one.mark() != other.mark() && one.mark().len() == 43, "{}", one.mark());
+    assert!(!one.mark().contains(SECRET) && one.bytes() == SECRET.as_bytes());
+}
+
 #[tokio::test]
 async fn a_foreign_token_from_the_future_counts_as_issued_now_or_is_refused() {
     let store: Arc<dyn AccountStore> = Arc::new(MemoryStore::new());
@@ -200,8 +208,10 @@ async fn other_claims_are_refused() {
         let token = signed(&claims(&changes));
         assert_eq!(accounts.authenticate(&token, at(1)).await, Err(AuthError::TokenNotValid), "{changes}");
     }
-    let nobody = signed(&claims(&json!({"user_id": 99})));
-    assert_eq!(accounts.authenticate(&nobody, at(1)).await, Err(AuthError::UserNotFound));
+    for nobody in [99, 0] {
+        let token = signed(&claims(&json!({"user_id": nobody})));
+        assert_eq!(accounts.authenticate(&token, at(1)).await, Err(AuthError::UserNotFound), "{nobody}");
+    }
 }
 
 #[tokio::test]
