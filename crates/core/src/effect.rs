@@ -16,10 +16,12 @@ pub enum Effect {
     /// Keep this presence; nobody needs to be told: the status is what it was, and `last_seen` moved by an act that must last, or
     /// the session that ended was the only place where the store had it.
     SavePresence(PresenceRow),
-    /// Keep this session: it was opened, or its activity changed. Its last evidence is the user's `last_seen`.
+    /// Keep this session, which was opened just now: no store has heard of it. Its last evidence is the user's `last_seen`.
+    OpenSession(SessionRow),
+    /// Keep this session: its activity changed. Its last evidence is the user's `last_seen`.
     SaveSession(SessionRow),
-    /// This session ended.
-    ForgetSession(SessionNumber),
+    /// This session of this user ended.
+    ForgetSession(UserId, SessionNumber),
     /// Keep this override.
     SaveOverride(OverrideRow),
     /// The override of this source ended.

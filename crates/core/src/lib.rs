@@ -14,7 +14,7 @@
 //!
 //! // The first evidence opens a session and brings the user online: there is something to keep, and somebody to tell.
 //! let effects = engine.apply(at(0), Input::Evidence { user: "alice", session: "phone", activity: None })?;
-//! assert!(matches!(&effects[..], [Effect::SaveSession(_), Effect::Announce(change)] if change.to == Status::Online));
+//! assert!(matches!(&effects[..], [Effect::OpenSession(_), Effect::Announce(change)] if change.to == Status::Online));
 //!
 //! // From then on a heartbeat moves a deadline, and that is all it does.
 //! assert!(engine.renew(at(30), "alice", "phone", None));

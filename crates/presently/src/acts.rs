@@ -299,7 +299,7 @@ impl Presently {
         let name = UserId::from(user);
         let finish = move |shared: &Shared, shard: &mut Shard, outcome: Outcome| {
             let from = outcome.logged(&name);
-            shared.push_and_wait(shard, outcome.now, outcome.effects, from)
+            shared.push_and_wait(shard, &name, outcome.now, outcome.effects, from)
         };
         let shared = self.shared();
         let kept = shared.shards.with(user, |shard| shared.decide_then(shard, Input::Forget { user }, finish))?;
@@ -395,7 +395,7 @@ impl Shared {
         let from = outcome.logged(user);
         let mut all = deeds(&mut shard.veils, &self.veils, outcome.effects);
         all.extend(outcome.deeds);
-        let kept = self.push_deeds_and_wait(shard, outcome.now, all, from);
+        let kept = self.push_deeds_and_wait(shard, user, outcome.now, all, from);
         (self.known(shard, user), kept)
     }
 }

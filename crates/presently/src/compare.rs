@@ -119,6 +119,6 @@ fn mend(shared: &Shared, user: &UserId, before: &Presence) -> bool {
 
 /// Returns when everything decided so far was kept and told.
 pub(crate) async fn settled(shared: &Shared) -> Result<(), StoreError> {
-    let kept = shared.queue.push_and_wait(std::iter::empty(), shared.clock.now().tick, None);
+    let kept = shared.queue.settled(shared.clock.now().tick);
     kept.await.unwrap_or_else(|_| Err(StoreError::Unavailable("what keeps it was interrupted".into())))
 }

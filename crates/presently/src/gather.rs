@@ -1,30 +1,45 @@
 //! What waits to be kept, conflated. **At most one row a key, the newest**, so a store that is away costs memory by users and not by time.
+//!
+//! It is handed over in slices. **All that waits of a user is in one slice**, so a crash between two slices leaves each user as of one
+//! moment: as before the outage, or as at its end. Who is to be erased comes first, then whom somebody waits for, then whoever waits longest.
+//! Of one user with more lines of history than a slice may have, the oldest lines come before the rest.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use presently_core::{
-    Effect, HeldRow, OverrideRow, PresenceRow, SessionNumber, SessionRow, Source, Transition, UserId,
-};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use presently_core::{Effect, PresenceRow, Transition, UserId};
 
 use crate::queue::Keep;
-use crate::store::{Audience, Batch, TransitionRow, VeilRow};
+use crate::store::{Audience, Batch, TransitionRow};
+use crate::user_rows::{Change, UserRows};
 use crate::veil::Deed;
 use crate::watch::Turn;
 
 /// A [`Batch`] in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
-    erased: BTreeSet<UserId>,
-    presences: BTreeMap<UserId, PresenceRow>,
-    sessions: BTreeMap<SessionNumber, SessionRow>,
-    ended_sessions: BTreeSet<SessionNumber>,
-    overrides: BTreeMap<(UserId, Source), OverrideRow>,
-    ended_overrides: BTreeSet<(UserId, Source)>,
-    held: BTreeMap<UserId, HeldRow>,
-    ended_held: BTreeSet<UserId>,
-    veils: BTreeMap<UserId, VeilRow>,
-    ended_veils: BTreeSet<UserId>,
-    transitions: VecDeque<TransitionRow>,
+    users: HashMap<UserId, UserRows, RandomState>,
+    /// The users by their places: who waits longest first.
+    order: BTreeMap<u64, UserId>,
+    next_place: u64,
+    /// The places of those to be erased.
+    erased: BTreeSet<u64>,
+    rows: usize,
+    /// Whose each line is, oldest first.
+    lines: BTreeMap<u64, UserId>,
+    next_line: u64,
+    /// Other nodes write the same database: it may have heard of a session that this node has not written.
+    several: bool,
+}
+
+/// What goes to the store together.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    users: Vec<(UserId, UserRows)>,
+    rows: usize,
+    /// The last user has more than this.
+    is_partial: bool,
 }
 
 /// What is to be told.
@@ -39,8 +54,13 @@ pub(crate) enum Tiding {
 }
 
 impl Gather {
-    /// Ended sessions remembered at most. One that is dropped comes back at a restart with its old evidence, and expires.
-    const ENDED_SESSIONS_MAX: usize = 1_000_000;
+    /// Room for so many users is kept while nobody waits.
+    const ROOM_KEPT: usize = 1_024;
+
+    /// `several` says that other nodes write the same database.
+    pub(crate) fn new(several: bool) -> Self {
+        Self { several, ..Self::default() }
+    }
 
     /// Takes up one deed; returns what is to be told.
     pub(crate) fn absorb(&mut self, deed: Deed, keep: Keep) -> Option<Tiding> {
@@ -49,181 +69,219 @@ impl Gather {
         }
         let effect = match deed {
             Deed::Turn(turn) => return Some(Tiding::Turn(turn)),
-            Deed::Effect(Effect::Announce(transition)) => {
-                return Some(self.announce(transition, Audience::Everybody, keep));
-            }
             Deed::Announce(transition, audience) => return Some(self.announce(transition, audience, keep)),
-            Deed::Effect(effect) => effect,
             Deed::Veil(row) => {
-                self.save_veil(row);
+                self.change(&row.user.clone(), |rows| rows.change_veil(Change::Save(row)));
                 return None;
             }
             Deed::Unveil(user) => {
-                self.end_veil(user);
+                self.change(&user, |rows| rows.change_veil(Change::End));
                 return None;
             }
+            Deed::Effect(effect) => effect,
         };
         match effect {
             Effect::Announce(transition) => return Some(self.announce(transition, Audience::Everybody, keep)),
-            Effect::SavePresence(row) => self.save_presence(row),
-            Effect::SaveSession(row) => self.save_session(row),
-            Effect::ForgetSession(number) => self.end_session(number),
-            Effect::SaveOverride(row) => self.save_override(row),
-            Effect::ForgetOverride(user, source) => self.end_override((user, source)),
-            Effect::SaveHeld(row) => self.save_held(row),
-            Effect::ForgetHeld(user) => self.end_held(user),
+            Effect::SavePresence(row) => self.change(&row.user.clone(), |rows| rows.save_presence(row)),
+            Effect::OpenSession(row) => {
+                let is_new = !self.several;
+                self.change(&row.user.clone(), |rows| rows.save_session(row, is_new));
+            }
+            Effect::SaveSession(row) => self.change(&row.user.clone(), |rows| rows.save_session(row, false)),
+            Effect::ForgetSession(user, number) => self.change(&user, |rows| rows.end_session(number)),
+            Effect::SaveOverride(row) => {
+                self.change(&row.user.clone(), |rows| rows.change_override(row.source, Change::Save(row)));
+            }
+            Effect::ForgetOverride(user, source) => {
+                self.change(&user, |rows| rows.change_override(source, Change::End));
+            }
+            Effect::SaveHeld(row) => self.change(&row.user.clone(), |rows| rows.change_held(Change::Save(row))),
+            Effect::ForgetHeld(user) => self.change(&user, |rows| rows.change_held(Change::End)),
             Effect::Erase(user) => {
-                self.erase(user.clone());
+                self.erase(&user);
                 return Some(Tiding::Erased(user));
             }
         }
         None
     }
 
-    /// Takes up what was decided after all that is here, in the order in which a store applies it.
-    pub(crate) fn absorb_batch(&mut self, later: Batch) {
-        later.erased.into_iter().for_each(|user| self.erase(user));
-        later.presences.into_iter().for_each(|row| self.save_presence(row));
-        later.sessions.into_iter().for_each(|row| self.save_session(row));
-        later.ended_sessions.into_iter().for_each(|number| self.end_session(number));
-        later.overrides.into_iter().for_each(|row| self.save_override(row));
-        later.ended_overrides.into_iter().for_each(|key| self.end_override(key));
-        later.held.into_iter().for_each(|row| self.save_held(row));
-        later.ended_held.into_iter().for_each(|user| self.end_held(user));
-        later.veils.into_iter().for_each(|row| self.save_veil(row));
-        later.ended_veils.into_iter().for_each(|user| self.end_veil(user));
-        self.transitions.extend(later.transitions);
+    /// Parts with at most `limit` rows, or with what cannot be divided. `awaited` are users for whom somebody waits.
+    pub(crate) fn cut<'a>(&mut self, limit: usize, awaited: impl Iterator<Item = &'a UserId>) -> Slice {
+        let mut slice = Slice::default();
+        while let Some(user) = self.erased.first().and_then(|place| self.order.get(place)).cloned() {
+            if !self.move_into(&mut slice, &user, limit) {
+                return slice;
+            }
+        }
+        for user in awaited {
+            if !self.move_into(&mut slice, user, limit) {
+                return slice;
+            }
+        }
+        while let Some(user) = self.order.first_key_value().map(|(_, user)| user.clone()) {
+            if !self.move_into(&mut slice, &user, limit) {
+                return slice;
+            }
+        }
+        slice
     }
 
-    /// Hands over everything and is empty afterwards.
-    pub(crate) fn take(&mut self) -> Batch {
-        let Self {
-            erased,
-            presences,
-            sessions,
-            ended_sessions,
-            overrides,
-            ended_overrides,
-            held,
-            ended_held,
-            veils,
-            ended_veils,
-            transitions,
-        } = std::mem::take(self);
-        Batch {
-            erased: erased.into_iter().collect(),
-            presences: presences.into_values().collect(),
-            sessions: sessions.into_values().collect(),
-            ended_sessions: ended_sessions.into_iter().collect(),
-            overrides: overrides.into_values().collect(),
-            ended_overrides: ended_overrides.into_iter().collect(),
-            held: held.into_values().collect(),
-            ended_held: ended_held.into_iter().collect(),
-            veils: veils.into_values().collect(),
-            ended_veils: ended_veils.into_iter().collect(),
-            transitions: transitions.into(),
+    /// Takes back what the store refused: it comes before what was decided since. `was_given` says that the store had it in its hands.
+    pub(crate) fn put_back(&mut self, slice: Slice, was_given: bool) {
+        for (user, mut rows) in slice.users {
+            if was_given {
+                rows.was_given();
+            }
+            if let Some(later) = self.remove(&user) {
+                rows.absorb(later);
+            }
+            self.put(user, rows);
         }
     }
 
     /// Drops the oldest history lines beyond `limit`; returns how many.
     pub(crate) fn shorten_history(&mut self, limit: usize) -> u64 {
-        let surplus = self.transitions.len().saturating_sub(limit);
-        self.transitions.drain(..surplus);
-        surplus as u64
+        let mut dropped = 0;
+        while self.lines.len() > limit
+            && let Some((_, user)) = self.lines.pop_first()
+        {
+            if let Some(rows) = self.users.get_mut(&user) {
+                rows.drop_oldest_line();
+                self.rows -= 1;
+                dropped += 1;
+            }
+        }
+        dropped
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.presences.len()
-            + self.sessions.len()
-            + self.ended_sessions.len()
-            + self.overrides.len()
-            + self.ended_overrides.len()
-            + self.held.len()
-            + self.ended_held.len()
-            + self.veils.len()
-            + self.ended_veils.len()
-            + self.erased.len()
-            + self.transitions.len()
+        self.rows
     }
 
-    fn save_presence(&mut self, mut row: PresenceRow) {
-        if let Some(older) = self.presences.get(&row.user) {
-            row.last_seen = row.last_seen.or(older.last_seen);
-        }
-        self.presences.insert(row.user.clone(), row);
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
     }
 
-    fn save_session(&mut self, row: SessionRow) {
-        // Numbers are never used twice: one that ended stays ended.
-        if !self.ended_sessions.contains(&row.number) {
-            self.sessions.insert(row.number, row);
-        }
+    pub(crate) fn contains(&self, user: &str) -> bool {
+        self.users.contains_key(user)
     }
 
-    fn end_session(&mut self, number: SessionNumber) {
-        self.sessions.remove(&number);
-        self.ended_sessions.insert(number);
-        if self.ended_sessions.len() > Self::ENDED_SESSIONS_MAX {
-            self.ended_sessions.pop_first();
-        }
+    /// The place of whoever comes next.
+    pub(crate) fn next_place(&self) -> u64 {
+        self.next_place
     }
 
-    fn save_override(&mut self, row: OverrideRow) {
-        let key = (row.user.clone(), row.source);
-        self.ended_overrides.remove(&key);
-        self.overrides.insert(key, row);
-    }
-
-    fn end_override(&mut self, key: (UserId, Source)) {
-        self.overrides.remove(&key);
-        self.ended_overrides.insert(key);
-    }
-
-    fn save_held(&mut self, row: HeldRow) {
-        self.ended_held.remove(&row.user);
-        self.held.insert(row.user.clone(), row);
-    }
-
-    fn end_held(&mut self, user: UserId) {
-        self.held.remove(&user);
-        self.ended_held.insert(user);
-    }
-
-    fn save_veil(&mut self, row: VeilRow) {
-        self.ended_veils.remove(&row.user);
-        self.veils.insert(row.user.clone(), row);
-    }
-
-    fn end_veil(&mut self, user: UserId) {
-        self.veils.remove(&user);
-        self.ended_veils.insert(user);
+    /// The place of whoever waits longest.
+    pub(crate) fn oldest_place(&self) -> u64 {
+        self.order.first_key_value().map_or(self.next_place, |(&place, _)| place)
     }
 
     fn announce(&mut self, transition: Transition, audience: Audience, keep: Keep) -> Tiding {
-        // What is kept as the user's presence is the truth.
-        if audience != Audience::Others {
-            self.save_presence(row_of(&transition));
-        }
+        let (row, line) = (row_of(&transition), line_of(&transition, audience));
+        let number = self.next_line;
+        self.change(&transition.user, |rows| {
+            // What is kept as the user's presence is the truth.
+            if audience != Audience::Others {
+                rows.save_presence(row);
+            }
+            if keep == Keep::All {
+                rows.add_line(number, line);
+            }
+        });
         if keep == Keep::All {
-            self.transitions.push_back(line_of(&transition, audience));
+            self.next_line += 1;
+            self.lines.insert(number, transition.user.clone());
         }
         Tiding::Transition(transition, audience)
     }
 
-    fn erase(&mut self, user: UserId) {
-        self.presences.remove(&user);
-        self.sessions.retain(|_, row| row.user != user);
-        for source in Source::ALL {
-            let key = (user.clone(), source);
-            self.overrides.remove(&key);
-            self.ended_overrides.remove(&key);
+    fn change(&mut self, user: &UserId, change: impl FnOnce(&mut UserRows)) {
+        let place = self.next_place;
+        let rows = self.users.entry_ref(user).or_insert_with(|| UserRows::at(place));
+        if rows.place == place {
+            self.order.insert(place, user.clone());
+            self.next_place += 1;
         }
-        self.held.remove(&user);
-        self.ended_held.remove(&user);
-        self.veils.remove(&user);
-        self.ended_veils.remove(&user);
-        self.transitions.retain(|line| line.user != user);
-        self.erased.insert(user);
+        let before = rows.count();
+        change(rows);
+        let after = rows.count();
+        self.rows = self.rows + after - before;
+        if after == 0 {
+            self.remove(user);
+        }
+    }
+
+    fn erase(&mut self, user: &UserId) {
+        let mut rows = self.remove(user).unwrap_or_else(|| UserRows::at(self.next_place));
+        self.next_place = self.next_place.max(rows.place + 1);
+        rows.erase();
+        self.put(user.clone(), rows);
+    }
+
+    fn put(&mut self, user: UserId, rows: UserRows) {
+        self.rows += rows.count();
+        self.order.insert(rows.place, user.clone());
+        if rows.is_erased() {
+            self.erased.insert(rows.place);
+        }
+        self.lines.extend(rows.lines().map(|number| (number, user.clone())));
+        self.users.insert(user, rows);
+    }
+
+    fn remove(&mut self, user: &UserId) -> Option<UserRows> {
+        let rows = self.users.remove(user)?;
+        self.rows -= rows.count();
+        self.order.remove(&rows.place);
+        self.erased.remove(&rows.place);
+        for number in rows.lines() {
+            self.lines.remove(&number);
+        }
+        if self.users.is_empty() && self.users.capacity() > Self::ROOM_KEPT {
+            self.users = HashMap::default();
+        }
+        Some(rows)
+    }
+
+    /// False when there is no room.
+    fn move_into(&mut self, slice: &mut Slice, user: &UserId, limit: usize) -> bool {
+        let Some(rows) = self.users.get(user) else { return true };
+        let count = rows.count();
+        if slice.rows + count > limit && slice.rows > 0 {
+            return false;
+        }
+        let Some(mut rows) = self.remove(user) else { return true };
+        slice.is_partial = count > limit && rows.lines().len() > 0;
+        if slice.is_partial {
+            let part = rows.split(limit);
+            self.put(user.clone(), rows);
+            rows = part;
+        }
+        slice.rows += rows.count();
+        slice.users.push((user.clone(), rows));
+        !slice.is_partial
+    }
+}
+
+impl Slice {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// For the store.
+    pub(crate) fn batch(&self) -> Batch {
+        let (mut batch, mut lines) = (Batch::default(), Vec::new());
+        for (user, rows) in &self.users {
+            rows.add_to(&mut batch, &mut lines, user);
+        }
+        lines.sort_unstable_by_key(|&(number, _)| number);
+        batch.transitions = lines.into_iter().map(|(_, line)| line).collect();
+        batch
+    }
+
+    /// Of whom everything is here.
+    pub(crate) fn users(&self) -> impl Iterator<Item = &UserId> {
+        let whole = self.users.len() - usize::from(self.is_partial);
+        self.users[..whole].iter().map(|(user, _)| user)
     }
 }
 
@@ -262,9 +320,11 @@ fn line_of(transition: &Transition, audience: Audience) -> TransitionRow {
 
 #[cfg(test)]
 mod tests {
-    use presently_core::{Activity, Reason, Status, Timestamp};
+    use presently_core::{Activity, Reason, SessionRow, Status, Timestamp};
 
     use super::*;
+
+    const NOBODY: std::iter::Empty<&UserId> = std::iter::empty();
 
     fn announce(user: &str, to: Status, second: i64, last_seen: Option<i64>) -> Effect {
         Effect::Announce(Transition {
@@ -278,23 +338,49 @@ mod tests {
         })
     }
 
-    fn session(number: u64, user: &str) -> Effect {
-        Effect::SaveSession(SessionRow {
+    fn row(number: u64, user: &str) -> SessionRow {
+        SessionRow {
             number,
             user: user.into(),
             session: "tab".into(),
             activity: Activity::Active,
             opened_at: Timestamp(1),
             last_evidence: Timestamp(1),
-        })
+        }
     }
 
-    fn gathered(effects: impl IntoIterator<Item = Effect>) -> Batch {
+    fn session(number: u64, user: &str) -> Effect {
+        Effect::OpenSession(row(number, user))
+    }
+
+    fn forget(number: u64, user: &str) -> Effect {
+        Effect::ForgetSession(user.into(), number)
+    }
+
+    fn gather(effects: impl IntoIterator<Item = Effect>) -> Gather {
         let mut gather = Gather::default();
+        add(&mut gather, effects);
+        gather
+    }
+
+    fn add(gather: &mut Gather, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             gather.absorb(Deed::Effect(effect), Keep::All);
         }
-        gather.take()
+    }
+
+    fn gathered(effects: impl IntoIterator<Item = Effect>) -> Batch {
+        all(&mut gather(effects))
+    }
+
+    fn all(gather: &mut Gather) -> Batch {
+        let slice = gather.cut(usize::MAX, NOBODY);
+        assert!(gather.is_empty() && gather.lines.is_empty() && gather.users.is_empty() && gather.order.is_empty());
+        slice.batch()
+    }
+
+    fn users(slice: &Slice) -> Vec<&str> {
+        slice.users().map(UserId::as_str).collect()
     }
 
     #[test]
@@ -307,10 +393,27 @@ mod tests {
     }
 
     #[test]
-    fn a_session_opened_and_ended_is_only_ended() {
-        let batch = gathered([session(7, "alice"), Effect::ForgetSession(7)]);
+    fn of_a_session_that_no_store_heard_of_and_that_ended_nothing_waits() {
+        let mut gather = gather([session(7, "alice"), forget(7, "alice")]);
+        assert_eq!((gather.rows(), gather.contains("alice")), (0, false));
+        assert_eq!(all(&mut gather), Batch::default());
+    }
+
+    #[test]
+    fn a_session_that_a_store_may_have_heard_of_is_ended() {
+        let batch = gathered([Effect::SaveSession(row(7, "alice")), forget(7, "alice"), forget(8, "alice")]);
         assert!(batch.sessions.is_empty());
-        assert_eq!(batch.ended_sessions, [7]);
+        assert_eq!(batch.ended_sessions, [7, 8]);
+
+        let mut tried = gather([session(7, "alice")]);
+        let slice = tried.cut(10, NOBODY);
+        tried.put_back(slice, true);
+        add(&mut tried, [forget(7, "alice")]);
+        assert_eq!(all(&mut tried).ended_sessions, [7]);
+
+        let mut one_of_several = Gather::new(true);
+        add(&mut one_of_several, [session(7, "alice"), forget(7, "alice")]);
+        assert_eq!(all(&mut one_of_several).ended_sessions, [7]);
     }
 
     #[test]
@@ -331,22 +434,71 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_taken_back_is_the_same_as_one_never_handed_out() {
+    fn a_slice_taken_back_is_the_same_as_one_never_handed_out() {
         let earlier = [announce("alice", Status::Online, 1, Some(1)), session(1, "alice"), session(2, "bob")];
-        let later = [Effect::ForgetSession(1), Effect::Erase("bob".into()), announce("alice", Status::Away, 2, None)];
-        let mut returned = Gather::default();
-        returned.absorb_batch(gathered(earlier.clone()));
-        returned.absorb_batch(gathered(later.clone()));
-        assert_eq!(returned.take(), gathered(earlier.into_iter().chain(later)));
+        let later = [forget(1, "alice"), Effect::Erase("bob".into()), announce("alice", Status::Away, 2, None)];
+        let mut returned = gather(earlier.clone());
+        let slice = returned.cut(10, NOBODY);
+        add(&mut returned, later.clone());
+        returned.put_back(slice, false);
+        let rows = returned.rows();
+        assert_eq!(rows, 4);
+        assert_eq!(all(&mut returned), gathered(earlier.into_iter().chain(later)));
+    }
+
+    #[test]
+    fn what_waits_of_a_user_is_never_divided_between_slices() {
+        let of = |user| [session(1, user), announce(user, Status::Online, 1, Some(1))];
+        let mut gather = gather(["alice", "bob", "carol"].into_iter().flat_map(of));
+        assert_eq!(gather.rows(), 9);
+        let first = gather.cut(8, NOBODY);
+        assert_eq!((users(&first), first.rows(), gather.rows()), (vec!["alice", "bob"], 6, 3));
+        assert_eq!(users(&gather.cut(8, NOBODY)), ["carol"]);
+    }
+
+    #[test]
+    fn erasures_come_first_then_whom_somebody_waits_for_then_who_waits_longest() {
+        let mut gather = gather(["alice", "bob", "carol", "dora"].map(|user| session(1, user)));
+        add(&mut gather, [Effect::Erase("dora".into()), session(2, "alice")]);
+        let carol = UserId::from("carol");
+        let slices: Vec<_> = (0..4).map(|_| users(&gather.cut(1, [&carol].into_iter())).concat()).collect();
+        assert_eq!(slices, ["dora", "carol", "alice", "bob"]);
+        assert!(gather.is_empty());
+    }
+
+    #[test]
+    fn what_was_refused_keeps_its_place() {
+        let mut gather = gather(["alice", "bob", "carol"].map(|user| session(1, user)));
+        let slice = gather.cut(2, NOBODY);
+        add(&mut gather, [announce("bob", Status::Online, 1, None)]);
+        gather.put_back(slice, false);
+        assert_eq!(gather.oldest_place(), 0);
+        assert_eq!(users(&gather.cut(4, NOBODY)), ["alice", "bob"]);
+        assert_eq!(gather.oldest_place(), 2);
+    }
+
+    #[test]
+    fn of_a_user_with_more_lines_than_a_slice_the_oldest_come_first_and_the_presence_last() {
+        let mut gather = gather((0..7).map(|second| announce("alice", Status::Online, second, None)));
+        let mut slices = Vec::new();
+        while !gather.is_empty() {
+            let slice = gather.cut(3, NOBODY);
+            let (batch, whole) = (slice.batch(), users(&slice).len());
+            let lines: Vec<i64> = batch.transitions.iter().map(|line| line.at.0).collect();
+            slices.push((lines, batch.presences.len(), whole));
+        }
+        assert_eq!(slices, [(vec![0, 1, 2], 0, 0), (vec![3, 4, 5], 0, 0), (vec![6], 1, 1)]);
     }
 
     #[test]
     fn a_long_history_loses_its_oldest_lines() {
-        let mut gather = Gather::default();
-        for second in 0..5 {
-            gather.absorb(Deed::Effect(announce("alice", Status::Online, second, None)), Keep::All);
-        }
-        assert_eq!(gather.shorten_history(2), 3);
-        assert_eq!(gather.take().transitions[0].at, Timestamp(3));
+        let mut gather = gather((0..3).map(|second| announce("alice", Status::Online, second, None)));
+        add(&mut gather, (3..6).map(|second| announce("bob", Status::Online, second, None)));
+        let slice = gather.cut(4, NOBODY);
+        add(&mut gather, [announce("alice", Status::Online, 6, None)]);
+        gather.put_back(slice, false);
+        assert_eq!(gather.shorten_history(3), 4);
+        let times: Vec<_> = all(&mut gather).transitions.iter().map(|line| line.at.0).collect();
+        assert_eq!(times, [4, 5, 6]);
     }
 }

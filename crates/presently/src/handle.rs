@@ -171,7 +171,7 @@ impl Presently {
         if let Some(cluster) = &self.shared().cluster {
             cluster.caught_up(self.shared()).await?;
         }
-        let kept = self.shared().queue.push_and_wait(std::iter::empty(), self.now().tick, None);
+        let kept = self.shared().queue.settled(self.now().tick);
         self.kept(kept).await
     }
 

@@ -74,6 +74,7 @@ mod subscribe;
 mod sweeper;
 mod task;
 mod upkeep;
+mod user_rows;
 mod veil;
 mod watch;
 

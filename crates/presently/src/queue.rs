@@ -1,7 +1,7 @@
 //! What was decided and not yet written down. **Effects are pushed while the shard that decided them is held**, so for each user
 //! the order of effects is the order of decisions. Locks are taken in the order shard, queue.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::gather::row_of;
 use crate::lately::Lately;
-use crate::store::{Audience, Batch, StoreError};
+use crate::store::{Audience, StoreError};
 use crate::veil::Deed;
 use crate::watch::Turn;
 
@@ -25,8 +25,10 @@ pub(crate) struct Queue {
     ready: Notify,
     /// How many effects wait, to look at without the lock.
     len: AtomicUsize,
-    /// How many rows the scribe holds back because the store is away.
+    /// How many rows the store does not have yet.
     backlog: AtomicUsize,
+    /// The store is away: nobody needs to wait for it.
+    away: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -77,11 +79,19 @@ pub(crate) struct Logged<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) decided: Vec<Decided>,
-    pub(crate) waiters: Vec<oneshot::Sender<Kept>>,
+    pub(crate) waiters: Vec<Waiter>,
     /// How many effects were ever pushed, these included.
     pub(crate) number: u64,
     /// How far the log was followed: what follows from it up to there is among `decided`, or was before.
     pub(crate) followed: u64,
+}
+
+/// Who waits until something is kept.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    /// Everything decided of this user; of everybody, without one.
+    pub(crate) user: Option<UserId>,
+    pub(crate) told: oneshot::Sender<Kept>,
 }
 
 /// What the store will know of a user.
@@ -94,9 +104,10 @@ pub(crate) struct Unkept {
 }
 
 impl Queue {
-    /// Effects waiting at most: beyond it, inputs are refused and the sweeper pauses. Renewals go on.
+    /// Effects that nobody has looked at yet: beyond it, inputs are refused and the sweeper pauses. Renewals go on. The scribe looks at them
+    /// ten times a second, whatever the store does, so this is reached only where it gets no processor.
     pub(crate) const PENDING_MAX: usize = 200_000;
-    /// Rows held back at most while the store is away: beyond it, inputs are refused.
+    /// Rows that wait for the store: beyond it, inputs are refused. About a gigabyte of memory.
     pub(crate) const BACKLOG_MAX: usize = 2_000_000;
 
     /// Takes up deeds. The caller holds the shard that decided them.
@@ -106,25 +117,27 @@ impl Queue {
         }
     }
 
-    /// The same; the receiver is told when these and all before are kept and told. Giving up on it loses nothing.
+    /// The same of one user; the receiver is told when everything decided of them is kept. Giving up on it loses nothing.
     pub(crate) fn push_and_wait(
         &self,
+        user: &str,
         deeds: impl Iterator<Item = Deed>,
         at: Tick,
         from: Option<Logged<'_>>,
     ) -> oneshot::Receiver<Kept> {
-        let (waiter, kept) = oneshot::channel();
-        self.add(deeds, at, from, Some(waiter));
+        let (told, kept) = oneshot::channel();
+        self.add(deeds, at, from, Some(Waiter { user: Some(user.into()), told }));
         kept
     }
 
-    fn add(
-        &self,
-        deeds: impl Iterator<Item = Deed>,
-        at: Tick,
-        from: Option<Logged<'_>>,
-        waiter: Option<oneshot::Sender<Kept>>,
-    ) {
+    /// The receiver is told when everything decided until now is kept and told.
+    pub(crate) fn settled(&self, at: Tick) -> oneshot::Receiver<Kept> {
+        let (told, kept) = oneshot::channel();
+        self.add(std::iter::empty(), at, None, Some(Waiter { user: None, told }));
+        kept
+    }
+
+    fn add(&self, deeds: impl Iterator<Item = Deed>, at: Tick, from: Option<Logged<'_>>, waiter: Option<Waiter>) {
         let mut pending = self.pending.lock();
         let keep = from.map_or(Keep::All, |from| pending.keep(at, from));
         let log = from.map(|from| from.seq);
@@ -174,9 +187,9 @@ impl Queue {
         std::mem::replace(&mut pending.taken, Taken { number, followed, ..Taken::default() })
     }
 
-    /// The store has everything of this batch, which holds the effects up to `number`.
-    pub(crate) fn kept(&self, batch: &Batch, number: u64) {
-        let mut users = batch.presences.iter().map(|row| &row.user).chain(&batch.erased).peekable();
+    /// The store has everything that was decided of these users up to the effect `number`.
+    pub(crate) fn kept<'a>(&self, users: impl Iterator<Item = &'a UserId>, number: u64) {
+        let mut users = users.peekable();
         while users.peek().is_some() {
             // Small steps: whoever decides something waits for this lock.
             let mut pending = self.pending.lock();
@@ -217,6 +230,14 @@ impl Queue {
 
     pub(crate) fn set_backlog(&self, rows: usize) {
         self.backlog.store(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
     }
 }
 

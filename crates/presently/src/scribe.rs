@@ -1,22 +1,24 @@
-//! The one task that writes down and announces. **Nobody is told of a transition before the store kept it or refused it**, and
-//! everybody is told in the order of decisions.
+//! The one task that writes down and announces. **Everybody is told in the order of decisions, and of a transition not before the store
+//! kept it or refused it**, unless it makes everybody wait: then they are told all the same, well within a second.
 //!
-//! While one batch is written the next one gathers: group commit without waiting for company. A store that is away stops
-//! nothing but memory across a restart: transitions are told all the same, and their rows wait, conflated, until it is back.
+//! While one slice is written the next one gathers: group commit without waiting for company. A store that is away stops
+//! nothing but memory across a restart: transitions are told all the same, and their rows wait, conflated, until it is back. Then they are
+//! written a slice at a time, and what was kept once is not tried again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use presently_core::{Effect, Presence, Tick, UserId};
+use presently_core::{Effect, Presence, Tick, Transition, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::gather::{Gather, Tiding};
+use crate::gather::{Gather, Slice, Tiding};
 use crate::privacy::unseen;
-use crate::queue::{Decided, Keep, Kept};
+use crate::queue::{Decided, Keep, Kept, Waiter};
 use crate::shared::Shared;
-use crate::store::{Audience, Batch, StoreError};
+use crate::store::{Audience, StoreError};
 use crate::veil::Deed;
 
 /// The pause after the first failure; it doubles with each further one.
@@ -24,8 +26,22 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 /// How long a store may take before nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often decisions are announced while a store makes everybody wait.
-const STALLED_ROUND: Duration = Duration::from_millis(100);
+/// How old a decision may be when it is told. With the rounds of the sweeper and of this task everybody is told within a second of a deadline.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
+/// How long the store may take to say when somebody was last seen.
+const COMPLETE_WITHIN: Duration = Duration::from_millis(200);
+/// How often new decisions are looked at while the store has a slice.
+const ROUND: Duration = Duration::from_millis(100);
+/// Rows of one slice at most: a fraction of a second for most stores, so that whoever waits for the next one does not wait long.
+const SLICE_MAX: usize = 20_000;
+/// Rows of one slice at most when the store is very slow. One user may have so many.
+const SLICE_MIN: usize = 100;
+/// A slice that takes longer is too large: the next one has half as many rows. The statements of a slow store end after some seconds.
+const SLICE_SLOW: Duration = Duration::from_secs(1);
+/// A slice that takes no longer may be larger: the next one has twice as many rows, up to the limit.
+const SLICE_QUICK: Duration = Duration::from_millis(250);
+/// How often the log says how far a long backlog is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// History lines held back while the store is away.
 const HISTORY_MAX: usize = 100_000;
 /// Mailboxes filled before their readers are woken and other tasks get their turn.
@@ -34,25 +50,48 @@ const MAILBOXES_MAX: usize = 4096;
 const CALL_MAX: usize = 10_000;
 
 pub(crate) async fn write_down(shared: Arc<Shared>) {
-    Scribe { shared, backlog: Gather::default(), waiting: Vec::new(), number: 0, followed: 0, down: None }.run().await;
+    let backlog = Gather::new(shared.cluster.is_some());
+    let scribe = Scribe {
+        shared,
+        backlog,
+        slice_max: SLICE_MAX,
+        untold: VecDeque::new(),
+        waiting: Vec::new(),
+        number: 0,
+        down: None,
+        progress_at: None,
+    };
+    scribe.run().await;
 }
 
 struct Scribe {
     shared: Arc<Shared>,
-    /// What the store does not have.
+    /// What the store does not have, but for the slice in flight.
     backlog: Gather,
-    waiting: Vec<oneshot::Sender<Kept>>,
-    /// The number of the newest effect in the backlog.
+    slice_max: usize,
+    /// What is to be told, in order.
+    untold: VecDeque<Told>,
+    waiting: Vec<Waiting>,
+    /// The number of the newest effect that was taken up.
     number: u64,
-    /// How far the log was followed when it was.
-    followed: u64,
     down: Option<Down>,
+    /// When the log says how far the backlog is.
+    progress_at: Option<Tick>,
 }
 
 /// The store failed.
 struct Down {
     at: Tick,
     retry_after: Duration,
+}
+
+/// What was taken up at once.
+struct Told {
+    news: Vec<News>,
+    /// The number of its newest effect.
+    number: u64,
+    /// How far the log was followed then.
+    followed: u64,
 }
 
 /// Something to tell, and where it comes from.
@@ -66,13 +105,25 @@ struct News {
     outlived: bool,
 }
 
-type Tidings = Vec<News>;
+/// Somebody who waits until something is kept.
+struct Waiting {
+    until: Until,
+    told: oneshot::Sender<Kept>,
+}
+
+enum Until {
+    /// Nothing of this user waits.
+    User(UserId),
+    /// Nobody waits who stands before this place.
+    Place(u64),
+}
 
 impl Scribe {
     async fn run(mut self) {
         loop {
             // 1. Wait for work: something decided, somebody who waits, or the time to try again.
             match self.until_retry() {
+                None if self.has_work() => {}
                 None => self.shared.queue.ready().await,
                 Some(pause) => tokio::select! {
                     biased;
@@ -80,17 +131,21 @@ impl Scribe {
                     () = self.shared.queue.ready() => {}
                 },
             }
-            // 2. Take everything. It is bounded: inputs are refused beyond the queue's limit.
-            let tidings = self.take();
+            // 2. Take up everything. It is bounded: inputs are refused beyond the queue's limit.
+            self.take();
             // 3. While the store is known to be away, announce, and do not ask it more often than agreed.
             if self.until_retry().is_some_and(|pause| !pause.is_zero()) {
-                self.hold_back();
-                self.tell(tidings).await;
+                self.hold_back(0);
+                self.tell_all().await;
                 continue;
             }
-            // 4. Keep, 5. announce, 6. answer those who wait.
-            self.keep(tidings).await;
+            // 4. Keep a slice, 5. announce, 6. answer those who wait.
+            self.keep().await;
         }
+    }
+
+    fn has_work(&self) -> bool {
+        !(self.backlog.is_empty() && self.untold.is_empty() && self.waiting.is_empty())
     }
 
     /// How long the store is left alone; `None` while it works.
@@ -101,12 +156,9 @@ impl Scribe {
         Some((down.at + pause) - self.shared.clock.now().tick)
     }
 
-    fn take(&mut self) -> Tidings {
+    fn take(&mut self) {
         let taken = self.shared.queue.take();
-        self.number = taken.number;
-        self.waiting.extend(taken.waiters);
-        let mut tidings = Tidings::new();
-        self.followed = taken.followed;
+        let mut news: Vec<News> = Vec::new();
         for Decided { deed, at: decided, log, keep } in taken.decided {
             if let Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) = &deed {
                 tracing::debug!(
@@ -121,83 +173,143 @@ impl Scribe {
             let Some(tiding) = self.backlog.absorb(deed, keep) else { continue };
             if let (Tiding::Erased(_), Some(_)) = (&tiding, log) {
                 // That the user leaves is said by the erasure: of two at one place, whoever comes back there would miss the second.
-                let before = tidings.iter_mut().rev().take_while(|news| news.log == log);
+                let before = news.iter_mut().rev().take_while(|news| news.log == log);
                 before.for_each(|news| news.outlived = true);
             }
-            tidings.push(News { tiding, decided, log, own, outlived: false });
+            news.push(News { tiding, decided, log, own, outlived: false });
         }
-        tidings
+        self.number = taken.number;
+        let place = self.backlog.next_place();
+        self.waiting.extend(taken.waiters.into_iter().map(|Waiter { user, told }| {
+            let until = user.map_or(Until::Place(place), Until::User);
+            Waiting { until, told }
+        }));
+        self.untold.push_back(Told { news, number: taken.number, followed: taken.followed });
     }
 
-    async fn keep(&mut self, mut tidings: Tidings) {
-        let batch = Arc::new(self.backlog.take());
+    async fn keep(&mut self) {
+        let awaited = self.waiting.iter().filter_map(|waiting| match &waiting.until {
+            Until::User(user) => Some(user),
+            Until::Place(_) => None,
+        });
+        let slice = self.backlog.cut(self.slice_max, awaited);
+        if !self.backlog.is_empty() {
+            // The store cannot keep up: nobody waits for it to be told.
+            self.tell_all().await;
+        }
+        let answered = self.covered();
+        let mut tidings = std::mem::take(&mut self.untold);
         let number = self.number;
-        let rows = rows(&batch);
         let began = self.shared.clock.now().tick;
-        let kept = self.attempt(&batch, &mut tidings).await;
+        let (was_given, kept) = self.attempt(&slice, &mut tidings).await;
+        let took = self.shared.clock.now().tick - began;
+        self.suit(kept.is_ok(), took);
         match kept {
             Ok(()) => {
-                if rows > 0 {
-                    self.shared.metrics.flushed(rows, self.shared.clock.now().tick - began);
+                if slice.rows() > 0 {
+                    self.shared.metrics.flushed(slice.rows(), took);
                 }
-                self.shared.queue.kept(&batch, number);
-                if self.down.take().is_some() {
-                    tracing::info!(rows, "the store is back; everything is kept");
-                }
-                self.shared.set_health(Ok(()));
-                self.shared.queue.set_backlog(self.backlog.rows());
+                self.shared.queue.kept(slice.users(), number);
+                self.hold_back(0);
+                self.is_up();
+                self.complete(&mut tidings).await;
+                self.tell(tidings).await;
+                answer(answered, &Ok(()));
             }
-            Err(ref error) => {
-                let later = self.backlog.take();
-                self.backlog.absorb_batch(Arc::unwrap_or_clone(batch));
-                self.backlog.absorb_batch(later);
-                self.back_off(error);
-                self.hold_back();
+            Err(error) => {
+                self.backlog.put_back(slice, was_given);
+                self.back_off(&error);
+                self.hold_back(0);
+                self.tell(tidings).await;
+                self.tell_all().await;
+                answer(answered, &Err(error.clone()));
+                answer(self.waiting.drain(..), &Err(error));
             }
         }
-        if kept.is_ok() {
-            self.complete(&mut tidings).await;
-        }
-        self.tell(tidings).await;
-        self.answer(&kept);
     }
 
-    /// Lets the store keep the batch. When it takes too long nobody waits for it, but it is not given up.
-    async fn attempt(&mut self, batch: &Arc<Batch>, tidings: &mut Tidings) -> Kept {
+    /// Who waits for nothing but what is not in the backlog any more.
+    fn covered(&mut self) -> Vec<Waiting> {
+        let oldest = self.backlog.oldest_place();
+        let backlog = &self.backlog;
+        let covered = self.waiting.extract_if(.., |waiting| match &waiting.until {
+            Until::User(user) => !backlog.contains(user),
+            Until::Place(place) => *place <= oldest,
+        });
+        covered.collect()
+    }
+
+    /// Lets the store keep the slice, and says whether it was given it. When it takes too long nobody waits for it, but it is not given up.
+    async fn attempt(&mut self, slice: &Slice, tidings: &mut VecDeque<Told>) -> (bool, Kept) {
+        let batch = slice.batch();
         if batch.is_empty() && self.down.is_none() {
-            return Ok(());
+            return (true, Ok(()));
         }
         // A task of its own: a store that panics has failed, and takes nothing with it.
         let mut attempt = JoinSet::new();
-        let (store, rows, was_down) = (Arc::clone(&self.shared.store), Arc::clone(batch), self.down.is_some());
+        let (store, was_down) = (Arc::clone(&self.shared.store), self.down.is_some());
         attempt.spawn(async move {
             if was_down {
                 // Something light first.
-                store.probe().await?;
+                let within_reach = store.probe().await;
+                if within_reach.is_err() {
+                    return (false, within_reach);
+                }
             }
-            store.commit(&rows).await
+            (true, store.commit(&batch).await)
         });
-        let mut patience = PATIENCE;
+        let began = self.shared.clock.now().tick;
+        let mut is_slow = false;
         loop {
             tokio::select! {
                 biased;
                 kept = attempt.join_next() => return match kept {
-                    Some(Ok(kept)) => kept,
-                    _ => Err(StoreError::Damaged("the store panicked".into())),
+                    Some(Ok(outcome)) => outcome,
+                    _ => (true, Err(StoreError::Damaged("the store panicked".into()))),
                 },
-                () = self.shared.clock.sleep(patience) => {}
+                () = self.shared.clock.sleep(ROUND) => {}
+            }
+            self.take();
+            self.hold_back(slice.rows());
+            let now = self.shared.clock.now().tick;
+            if now - began < PATIENCE {
+                self.tell_old(tidings, now).await;
+                continue;
             }
             let slow = StoreError::Unavailable("it takes too long to answer".into());
-            if patience == PATIENCE {
+            if !is_slow {
+                is_slow = true;
                 tracing::error!(error = %slow, "the store failed");
             }
             self.shared.set_health(Err(slow.clone()));
             self.tell(std::mem::take(tidings)).await;
-            let later = self.take();
-            self.hold_back();
-            self.tell(later).await;
-            self.answer(&Err(slow));
-            patience = STALLED_ROUND;
+            self.tell_all().await;
+            answer(self.waiting.drain(..), &Err(slow));
+        }
+    }
+
+    /// Slices as the store can take them.
+    fn suit(&mut self, is_kept: bool, took: Duration) {
+        if took > SLICE_SLOW {
+            self.slice_max = (self.slice_max / 2).max(SLICE_MIN);
+        } else if is_kept && took <= SLICE_QUICK {
+            self.slice_max = (self.slice_max * 2).min(SLICE_MAX);
+        }
+    }
+
+    /// The store kept something.
+    fn is_up(&mut self) {
+        let (now, left) = (self.shared.clock.now().tick, self.backlog.rows());
+        let is_back = self.down.take().is_some();
+        self.shared.set_health(Ok(()));
+        if is_back && left > 0 {
+            tracing::info!(rows_left = left, "the store is back; what waited for it is being kept");
+            self.progress_at = Some(now + PROGRESS_EVERY);
+        } else if left == 0 && (is_back || self.progress_at.take().is_some()) {
+            tracing::info!("the store is back; everything is kept");
+        } else if self.progress_at.is_some_and(|at| at <= now) {
+            tracing::info!(rows_left = left, "what waited for the store is being kept");
+            self.progress_at = Some(now + PROGRESS_EVERY);
         }
     }
 
@@ -211,8 +323,8 @@ impl Scribe {
         self.shared.set_health(Err(error.clone()));
     }
 
-    /// Keeps the backlog within its bounds.
-    fn hold_back(&mut self) {
+    /// Keeps the backlog within its bounds, and says how long it is with the rows in flight.
+    fn hold_back(&mut self, in_flight: usize) {
         let dropped = self.backlog.shorten_history(HISTORY_MAX);
         if dropped > 0 {
             let before = self.shared.history_dropped.fetch_add(dropped, Ordering::Relaxed);
@@ -221,39 +333,67 @@ impl Scribe {
                 tracing::warn!(dropped, "the store is away for too long; the oldest history lines are given up");
             }
         }
-        self.shared.queue.set_backlog(self.backlog.rows());
+        self.shared.queue.set_backlog(self.backlog.rows() + in_flight);
     }
 
     /// The engine does not know when somebody was last seen who was not heard since they came into memory; the store does.
-    async fn complete(&self, tidings: &mut Tidings) {
-        let unknown = |(place, news): (usize, &News)| match &news.tiding {
-            // What others see was frozen, and is never completed.
-            Tiding::Transition(transition, Audience::Everybody | Audience::Insiders) => {
-                transition.last_seen.is_none().then(|| (place, transition.user.clone()))
-            }
-            _ => None,
-        };
-        let (places, names): (Vec<usize>, Vec<UserId>) = tidings.iter().enumerate().filter_map(unknown).unzip();
-        for (places, names) in places.chunks(CALL_MAX).zip(names.chunks(CALL_MAX)) {
+    async fn complete(&self, tidings: &mut VecDeque<Told>) {
+        let mut unknown: Vec<&mut Transition> = tidings
+            .iter_mut()
+            .flat_map(|told| &mut told.news)
+            .filter_map(|news| match &mut news.tiding {
+                // What others see was frozen, and is never completed.
+                Tiding::Transition(transition, Audience::Everybody | Audience::Insiders) => Some(transition),
+                _ => None,
+            })
+            .filter(|transition| transition.last_seen.is_none())
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let mut too_late = self.shared.clock.sleep(COMPLETE_WITHIN);
+        for transitions in unknown.chunks_mut(CALL_MAX) {
+            let names: Vec<UserId> = transitions.iter().map(|transition| transition.user.clone()).collect();
             // Without an answer the transition is told as it is: in time.
             let rows = tokio::select! {
                 biased;
-                rows = self.shared.store.presences(names) => rows.unwrap_or_default(),
-                () = self.shared.clock.sleep(PATIENCE) => Vec::new(),
+                rows = self.shared.store.presences(&names) => rows.unwrap_or_default(),
+                () = &mut too_late => return,
             };
-            for (&place, row) in places.iter().zip(rows) {
-                if let Some(News { tiding: Tiding::Transition(transition, _), .. }) = tidings.get_mut(place) {
-                    transition.last_seen = row.and_then(|row| row.last_seen);
-                }
+            for (transition, row) in transitions.iter_mut().zip(rows) {
+                transition.last_seen = row.and_then(|row| row.last_seen);
             }
         }
     }
 
+    /// Tells what has become too old to wait for the store.
+    async fn tell_old(&mut self, tidings: &mut VecDeque<Told>, now: Tick) {
+        while let Some(told) = tidings.pop_front_if(|told| told.is_old(now)) {
+            self.tell_one(told).await;
+        }
+        while tidings.is_empty()
+            && let Some(told) = self.untold.pop_front_if(|told| told.is_old(now))
+        {
+            self.tell_one(told).await;
+        }
+    }
+
+    async fn tell_all(&mut self) {
+        let all = std::mem::take(&mut self.untold);
+        self.tell(all).await;
+    }
+
+    async fn tell(&self, tidings: VecDeque<Told>) {
+        for told in tidings {
+            self.tell_one(told).await;
+        }
+    }
+
     /// Tells everybody, in order. Waits for nobody, and lets others have their turn.
-    async fn tell(&self, tidings: Tidings) {
+    async fn tell_one(&self, Told { news, number, followed }: Told) {
         let (shared, mut wake, mut filled) = (&self.shared, Vec::new(), 0);
         let visibility = shared.config.visibility;
-        for News { tiding, decided, log, own, outlived } in tidings {
+        for News { tiding, decided, log, own, outlived } in news {
             let now = shared.clock.now().tick;
             let (presence, audience) = match &tiding {
                 Tiding::Turn(turn) => {
@@ -287,28 +427,20 @@ impl Scribe {
             }
         }
         wake.iter().for_each(|mailbox| mailbox.wake());
-        shared.stream.reached(self.followed);
-        shared.stream.told_up_to(self.number);
-    }
-
-    fn answer(&mut self, kept: &Kept) {
-        for waiter in self.waiting.drain(..) {
-            // Who gave up waiting lost nothing.
-            let _ = waiter.send(kept.clone());
-        }
+        shared.stream.reached(followed);
+        shared.stream.told_up_to(number);
     }
 }
 
-fn rows(batch: &Batch) -> usize {
-    batch.erased.len()
-        + batch.presences.len()
-        + batch.sessions.len()
-        + batch.ended_sessions.len()
-        + batch.overrides.len()
-        + batch.ended_overrides.len()
-        + batch.held.len()
-        + batch.ended_held.len()
-        + batch.veils.len()
-        + batch.ended_veils.len()
-        + batch.transitions.len()
+impl Told {
+    fn is_old(&self, now: Tick) -> bool {
+        self.news.first().is_none_or(|news| now - news.decided >= TOLD_WITHIN)
+    }
+}
+
+fn answer(waiting: impl IntoIterator<Item = Waiting>, kept: &Kept) {
+    for waiting in waiting {
+        // Who gave up waiting lost nothing.
+        let _ = waiting.told.send(kept.clone());
+    }
 }

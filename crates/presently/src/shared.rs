@@ -123,12 +123,13 @@ impl Shared {
     pub(crate) fn push_and_wait(
         &self,
         shard: &mut Shard,
+        user: &str,
         now: Now,
         effects: Effects,
         from: Option<Logged<'_>>,
     ) -> oneshot::Receiver<Kept> {
         let deeds = deeds(&mut shard.veils, &self.veils, effects);
-        self.push_deeds_and_wait(shard, now, deeds, from)
+        self.push_deeds_and_wait(shard, user, now, deeds, from)
     }
 
     pub(crate) fn push_deeds_from(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>, from: Logged<'_>) {
@@ -139,12 +140,13 @@ impl Shared {
     pub(crate) fn push_deeds_and_wait(
         &self,
         shard: &mut Shard,
+        user: &str,
         now: Now,
         deeds: Vec<Deed>,
         from: Option<Logged<'_>>,
     ) -> oneshot::Receiver<Kept> {
         shard.decided += u64::from(!deeds.is_empty());
-        self.queue.push_and_wait(deeds.into_iter(), now.tick, from)
+        self.queue.push_and_wait(user, deeds.into_iter(), now.tick, from)
     }
 
     /// What is known of a user without the store. The caller holds the shard.
@@ -209,6 +211,7 @@ impl Shared {
     }
 
     pub(crate) fn set_health(&self, health: Kept) {
+        self.queue.set_away(health.is_err());
         *self.health.lock() = health;
     }
 

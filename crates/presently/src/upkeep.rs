@@ -41,7 +41,7 @@ pub(crate) async fn refresh(shared: &Shared, present: &[UserId], refreshed_to: &
     let from = refreshed_to.as_ref().map_or(0, |last| present.partition_point(|user| user <= last));
     let to = present.len().min(from + present.len().div_ceil(REFRESH_ROUNDS));
     for names in present[from..to].chunks(REFRESH_STEP) {
-        if shared.queue.len() > REFRESH_STEP || shared.queue.backlog() > 0 {
+        if shared.queue.is_away() || shared.queue.len() + shared.queue.backlog() > REFRESH_STEP {
             return;
         }
         names.iter().for_each(|user| save(shared, user));

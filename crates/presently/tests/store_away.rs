@@ -18,7 +18,7 @@ async fn nobody_is_told_before_the_store_kept_it() {
     world.store.close();
     let presently = world.presently.clone();
     let login = tokio::spawn(async move { presently.evidence_kept("alice", "tab", None, || true).await });
-    world.pass(secs(2)).await;
+    world.pass(Duration::from_millis(400)).await;
     assert!(!login.is_finished());
     assert_eq!(world.news(), Vec::<String>::new());
     assert_eq!(world.presence("alice").await.status, Status::Online);

@@ -98,8 +98,9 @@ impl Engine {
         if self.me.is_some() {
             self.remember_ended(user, &session.name);
         }
-        out.push(Effect::ForgetSession(session.number));
-        self.users[user].last_seen() == Some(session.last_evidence)
+        let owner = &self.users[user];
+        out.push(Effect::ForgetSession(owner.name.clone(), session.number));
+        owner.last_seen() == Some(session.last_evidence)
     }
 
     /// Ends every session, oldest first; true when one [`close`](Self::close) was.

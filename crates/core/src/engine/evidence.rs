@@ -69,15 +69,14 @@ impl Engine {
         let save = if let Some(slot) = self.find_session(owner, session) {
             self.own(now, slot);
             self.hear(now, owner, slot);
-            self.turn(owner, slot, activity).then_some(slot)
+            self.turn(owner, slot, activity).then(|| Effect::SaveSession(self.session_row(slot)))
         } else {
             reason = Reason::Evidence;
             self.make_room_for_session(owner, out);
-            Some(self.open_new(now, owner, session, activity.unwrap_or_default()))
+            let slot = self.open_new(now, owner, session, activity.unwrap_or_default());
+            Some(Effect::OpenSession(self.session_row(slot)))
         };
-        if let Some(slot) = save {
-            out.push(Effect::SaveSession(self.session_row(slot)));
-        }
+        out.extend(save);
         self.show(now, owner, reason, None, out);
         Ok(())
     }

@@ -101,16 +101,15 @@ impl Engine {
         let save = if let Some(slot) = self.find_session(owner, session) {
             self.hand(now, slot, entry.node);
             self.hear_of(now, owner, slot);
-            self.turn(owner, slot, activity).then_some(slot)
+            self.turn(owner, slot, activity).then(|| Effect::SaveSession(self.session_row(slot)))
         } else {
             reason = Reason::Evidence;
             let deadline = now.tick + self.policy.inactivity_timeout();
             let named = (session, activity.unwrap_or_default());
-            Some(self.open_of(now, entry, owner, named, now.wall, deadline, out))
+            let slot = self.open_of(now, entry, owner, named, now.wall, deadline, out);
+            Some(Effect::OpenSession(self.session_row(slot)))
         };
-        if let Some(slot) = save {
-            out.push(Effect::SaveSession(self.session_row(slot)));
-        }
+        out.extend(save);
         self.show(now, owner, reason, None, out);
         Ok(())
     }
@@ -139,13 +138,12 @@ impl Engine {
             let session = &mut self.sessions[slot];
             session.last_evidence = session.last_evidence.max(last_evidence);
             self.saw(owner, last_evidence);
-            self.turn(owner, slot, Some(activity)).then_some(slot)
+            self.turn(owner, slot, Some(activity)).then(|| Effect::SaveSession(self.session_row(slot)))
         } else {
-            Some(self.open_of(now, entry, owner, (session, activity), last_evidence, deadline, out))
+            let slot = self.open_of(now, entry, owner, (session, activity), last_evidence, deadline, out);
+            Some(Effect::OpenSession(self.session_row(slot)))
         };
-        if let Some(slot) = save {
-            out.push(Effect::SaveSession(self.session_row(slot)));
-        }
+        out.extend(save);
         self.show(now, owner, Reason::Evidence, None, out);
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Engine {
         sessions.sort_by_key(|session| session.number);
         for RestoredSession { number, session: name, activity, opened_at, last_evidence, remaining } in sessions {
             if !fits(&name) || self.find_session(user, &name).is_some() {
-                out.push(Effect::ForgetSession(number));
+                out.push(Effect::ForgetSession(self.users[user].name.clone(), number));
                 continue;
             }
             self.make_room_for_session(user, out);
@@ -77,7 +77,7 @@ impl Engine {
 
     /// The account was barred while nobody listened: what the store still has of the user ends.
     fn restore_barred(&mut self, now: Now, slot: Slot, user: RestoredUser, out: &mut Effects) {
-        out.extend(user.sessions.iter().map(|session| Effect::ForgetSession(session.number)));
+        out.extend(user.sessions.iter().map(|session| Effect::ForgetSession(user.user.clone(), session.number)));
         if user.held.is_some() {
             out.push(Effect::ForgetHeld(user.user.clone()));
         }

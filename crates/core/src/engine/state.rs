@@ -172,7 +172,7 @@ impl Engine {
             let Some(user) = old.users.get(slot) else { continue };
             for session in old.session_slots(slot).map(|slot| &old.sessions[slot]) {
                 if session.number >= nodes::LOCAL && !self.has(&user.name, session.number) {
-                    out.push(Effect::ForgetSession(session.number));
+                    out.push(Effect::ForgetSession(user.name.clone(), session.number));
                 }
                 if session.owned_by().is_none() {
                     self.inherit(now, since, &user.name, session);

@@ -323,11 +323,11 @@ fn a_node_that_comes_and_goes_keeps_no_ghost_alive() {
 fn a_row_whose_session_lives_on_is_not_forgotten() {
     let mut alone = engine(A);
     let opened = alone.apply(at(0), Input::Evidence { user: "alice", session: "phone", activity: None }).unwrap();
-    assert!(matches!(&opened[0], Effect::SaveSession(row) if row.number >= 1 << 62));
+    assert!(matches!(&opened[0], Effect::OpenSession(row) if row.number >= 1 << 62));
     // It founds a cluster, B has a copy, and A comes back with a copy of that.
     let founded = Follower { engine: alone, members: vec![A].into_iter().collect(), seq: 0 };
     let mut copy = founded.copy(5, A2);
-    let forgotten = |effect: &Effect| matches!(effect, Effect::ForgetSession(_));
+    let forgotten = |effect: &Effect| matches!(effect, Effect::ForgetSession(..));
     assert!(!copy.engine.succeed(at(5), at(5).tick, founded.engine).iter().any(forgotten));
     assert_eq!(copy.engine.rows("alice").len(), 2);
 }

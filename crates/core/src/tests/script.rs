@@ -159,13 +159,13 @@ impl Play {
                 Effect::SavePresence(row) => {
                     format!("={} {}, seen {}", row.user, row.status.as_str(), wall(row.last_seen))
                 }
-                Effect::SaveSession(row) => {
+                Effect::OpenSession(row) | Effect::SaveSession(row) => {
                     self.numbers = self.numbers.max(row.number + 1);
                     let name = format!("{}/{}", row.user, row.session);
                     self.names.insert(row.number, name.clone());
                     format!("+{name} {}", row.activity.as_str())
                 }
-                Effect::ForgetSession(number) => format!("-{}", self.names[number]),
+                Effect::ForgetSession(_, number) => format!("-{}", self.names[number]),
                 Effect::SaveOverride(row) => {
                     let until = row.ends_at.map_or(String::new(), |end| format!(" until {}", wall(Some(end))));
                     format!("+{} {}={}{until}", row.user, row.source.as_str(), row.status.as_str())

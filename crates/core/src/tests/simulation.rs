@@ -441,7 +441,7 @@ impl Simulation {
         for effect in effects {
             self.store.keep(effect);
             match effect {
-                Effect::SaveSession(row) => self.next_number = self.next_number.max(row.number + 1),
+                Effect::OpenSession(row) => self.next_number = self.next_number.max(row.number + 1),
                 Effect::Announce(change) => {
                     let late = change.lateness.unwrap_or_default();
                     assert!(late.as_micros() as u64 <= SWEEP_EVERY, "{change:?} came too late");

@@ -38,7 +38,7 @@ impl Store {
                 let since = kept.map_or(row.since, |row| row.since);
                 self.put(&row.user, row.status, row.last_seen, since);
             }
-            Effect::SaveSession(row) => {
+            Effect::OpenSession(row) | Effect::SaveSession(row) => {
                 let kept = self.presences.get(row.user.as_str());
                 let (status, since) = kept.map_or((Status::Offline, row.opened_at), |row| (row.status, row.since));
                 self.put(&row.user, status, Some(row.last_evidence), since);
@@ -54,8 +54,9 @@ impl Store {
                 self.deaf_by_user.remove(row.user.as_str());
                 self.held.insert(row.user.to_string(), row.clone());
             }
-            Effect::ForgetSession(number) => {
-                assert!(self.sessions.remove(number).is_some(), "session {number} was never saved");
+            Effect::ForgetSession(user, number) => {
+                let forgotten = self.sessions.remove(number);
+                assert_eq!(forgotten.map(|row| row.user).as_ref(), Some(user), "session {number} was never saved");
             }
             Effect::ForgetOverride(user, source) => {
                 assert!(self.overrides.remove(&(user.to_string(), *source)).is_some(), "no override of {user}");

@@ -389,7 +389,7 @@ impl<'a> Joining<'a> {
                 for effect in effects.into_iter().filter(|_| !self.fresh) {
                     let user = user_of(&effect);
                     // The others have kept what is told when they decided it; that a session of this node's own ended, they cannot know.
-                    let own = matches!(effect, Effect::ForgetSession(_));
+                    let own = matches!(effect, Effect::ForgetSession(..));
                     let from = Logged { user: &user, seq: self.seq, own };
                     shared.push_from(shard, now, vec![effect], Some(from));
                 }
@@ -498,15 +498,17 @@ async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
     }
 }
 
-/// Whom an effect is about; nobody, for an end of a session.
+/// Whom an effect is about.
 fn user_of(effect: &Effect) -> UserId {
     match effect {
         Effect::Announce(transition) => transition.user.clone(),
         Effect::SavePresence(row) => row.user.clone(),
-        Effect::SaveSession(row) => row.user.clone(),
+        Effect::OpenSession(row) | Effect::SaveSession(row) => row.user.clone(),
         Effect::SaveOverride(row) => row.user.clone(),
         Effect::SaveHeld(row) => row.user.clone(),
-        Effect::ForgetOverride(user, _) | Effect::ForgetHeld(user) | Effect::Erase(user) => user.clone(),
-        Effect::ForgetSession(_) => UserId::default(),
+        Effect::ForgetSession(user, _)
+        | Effect::ForgetOverride(user, _)
+        | Effect::ForgetHeld(user)
+        | Effect::Erase(user) => user.clone(),
     }
 }

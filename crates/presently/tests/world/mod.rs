@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use presently::clock::{Clock, ManualClock};
@@ -117,16 +117,40 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// A memory store that can be made to wait, or to panic.
+/// A memory store that can be made to wait, to take its time, or to panic.
 pub(crate) struct GateStore {
     pub(crate) memory: MemoryStore,
     open: watch::Sender<bool>,
     panics: AtomicBool,
+    pace: Mutex<Option<Pace>>,
+    tries: Mutex<Vec<Try>>,
+}
+
+/// Time that a store takes.
+#[derive(Clone)]
+struct Pace {
+    clock: Arc<ManualClock>,
+    a_row: Duration,
+    /// It gives up a batch that takes longer.
+    longest: Duration,
+}
+
+/// A batch that the store was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Try {
+    pub(crate) rows: usize,
+    pub(crate) is_kept: bool,
 }
 
 impl Default for GateStore {
     fn default() -> Self {
-        Self { memory: MemoryStore::new(), open: watch::Sender::new(true), panics: AtomicBool::new(false) }
+        Self {
+            memory: MemoryStore::new(),
+            open: watch::Sender::new(true),
+            panics: AtomicBool::new(false),
+            pace: Mutex::new(None),
+            tries: Mutex::default(),
+        }
     }
 }
 
@@ -140,10 +164,34 @@ impl GateStore {
         self.open.send_replace(true);
     }
 
+    /// From now on a commit takes so long a row, and fails after `longest`.
+    pub(crate) fn slow_down(&self, clock: &Arc<ManualClock>, a_row: Duration, longest: Duration) {
+        *self.pace.lock().unwrap() = Some(Pace { clock: clock.clone(), a_row, longest });
+    }
+
+    /// The batches since the last look.
+    pub(crate) fn tries(&self) -> Vec<Try> {
+        std::mem::take(&mut self.tries.lock().unwrap())
+    }
+
+    async fn take_time(&self, rows: usize) -> Result<(), StoreError> {
+        let Some(Pace { clock, a_row, longest }) = self.pace.lock().unwrap().clone() else { return Ok(()) };
+        let length = a_row * u32::try_from(rows).unwrap();
+        clock.sleep(length.min(longest)).await;
+        if length > longest { Err(StoreError::Unavailable("canceling statement".into())) } else { Ok(()) }
+    }
+
     /// The next commit panics.
     pub(crate) fn panic_once(&self) {
         self.panics.store(true, Ordering::SeqCst);
     }
+}
+
+fn rows(batch: &Batch) -> usize {
+    let ended = batch.ended_sessions.len() + batch.ended_overrides.len() + batch.ended_held.len();
+    let saved = batch.presences.len() + batch.sessions.len() + batch.overrides.len() + batch.held.len();
+    let veils = batch.veils.len() + batch.ended_veils.len();
+    batch.erased.len() + saved + ended + veils + batch.transitions.len()
 }
 
 #[async_trait::async_trait]
@@ -154,7 +202,13 @@ impl Store for GateStore {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "the store panics, as it was told to");
         self.open.subscribe().wait_for(|&open| open).await.unwrap();
-        self.memory.commit(batch).await
+        let rows = rows(batch);
+        let kept = match self.take_time(rows).await {
+            Ok(()) => self.memory.commit(batch).await,
+            Err(error) => Err(error),
+        };
+        self.tries.lock().unwrap().push(Try { rows, is_kept: kept.is_ok() });
+        kept
     }
     async fn append_evidence(&self, block: &EvidenceBlock, keep_from: Timestamp) -> Result<(), StoreError> {
         self.memory.append_evidence(block, keep_from).await

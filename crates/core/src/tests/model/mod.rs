@@ -230,7 +230,7 @@ impl Pair {
 
     fn learn<'a>(&mut self, effects: impl Iterator<Item = &'a Effect>) {
         for effect in effects {
-            if let Effect::SaveSession(row) = effect {
+            if let Effect::OpenSession(row) = effect {
                 self.owners.insert(row.number, row.user.to_string());
             }
         }
@@ -240,8 +240,11 @@ impl Pair {
         match effect {
             Effect::Announce(change) => change.user.to_string(),
             Effect::SavePresence(row) => row.user.to_string(),
-            Effect::SaveSession(row) => row.user.to_string(),
-            Effect::ForgetSession(number) => self.owners[number].clone(),
+            Effect::OpenSession(row) | Effect::SaveSession(row) => row.user.to_string(),
+            Effect::ForgetSession(user, number) => {
+                assert_eq!(self.owners[number], user.as_str(), "session {number} is somebody else's");
+                user.to_string()
+            }
             Effect::SaveOverride(row) => row.user.to_string(),
             Effect::SaveHeld(row) => row.user.to_string(),
             Effect::ForgetOverride(user, _) | Effect::ForgetHeld(user) | Effect::Erase(user) => user.to_string(),

@@ -77,7 +77,7 @@ impl User {
     fn end_sessions(&mut self, ends: impl Fn(&Session) -> bool, out: &mut Effects) -> bool {
         let (ending, left): (Vec<_>, Vec<_>) = self.sessions.drain(..).partition(|session| ends(session));
         self.sessions = left;
-        out.extend(ending.iter().map(|session| Effect::ForgetSession(session.row.number)));
+        out.extend(ending.iter().map(|session| Effect::ForgetSession(session.row.user.clone(), session.row.number)));
         ending.iter().any(|session| Some(session.row.last_evidence) == self.last_seen)
     }
 }
@@ -118,7 +118,7 @@ impl Naive {
                         last_evidence: now.wall,
                     };
                     self.number += self.step;
-                    out.push(Effect::SaveSession(row.clone()));
+                    out.push(Effect::OpenSession(row.clone()));
                     it.sessions.push(Session { row, deadline, dropped: false, heard: false });
                 }
                 self.done(now, user, it, reason, None, false, &mut out);
@@ -380,7 +380,7 @@ impl Naive {
                 return Ok(());
             }
             (it.last_seen, it.since) = (last_seen, Some(since));
-            out.extend(sessions.iter().map(|session| Effect::ForgetSession(session.number)));
+            out.extend(sessions.iter().map(|session| Effect::ForgetSession(name.clone(), session.number)));
             out.extend(held.map(|_| Effect::ForgetHeld(name.clone())));
             out.extend(overrides.iter().map(|standing| Effect::ForgetOverride(name.clone(), standing.source)));
             if status != Status::Offline {
@@ -399,7 +399,7 @@ impl Naive {
         let longest = self.policy.inactivity_timeout();
         for session in sessions {
             if it.sessions.iter().any(|live| live.row.session == session.session) {
-                out.push(Effect::ForgetSession(session.number));
+                out.push(Effect::ForgetSession(name.clone(), session.number));
                 continue;
             }
             self.evict(&mut it, out);
