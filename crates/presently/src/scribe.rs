@@ -24,8 +24,8 @@ use crate::veil::Deed;
 /// The pause after the first failure; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
-/// How long a store may take before nobody waits for it any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a store may take before nobody waits for it any more, as long as any other call of it.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How old a decision may be when it is told. With the rounds of the sweeper and of this task everybody is told within a second of a deadline.
 const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// How long the store may take to say when somebody was last seen.

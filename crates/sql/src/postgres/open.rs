@@ -50,7 +50,9 @@ pub struct OpenOptions {
     pub connect_timeout: Duration,
     /// How long a server that is not there yet is waited for at the start. Default 10 s.
     pub start_timeout: Duration,
-    /// How long a statement may take, and a little longer an answer. Default 30 s.
+    /// How long a call may take in which somebody waits, the wait for a connection included. Default 3 s.
+    pub call_timeout: Duration,
+    /// How long a statement of a large batch may take, and a little longer its answer. Default 30 s.
     pub statement_timeout: Duration,
     /// How long a lock of somebody else is waited for. Default 5 s.
     pub lock_timeout: Duration,
@@ -64,6 +66,7 @@ impl Default for OpenOptions {
             connections_max: 10,
             connect_timeout: Duration::from_secs(3),
             start_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
             node: Node::default(),

@@ -10,7 +10,7 @@ use crate::rows::accounts::select_accounts;
 
 pub(super) async fn page(pool: &Pool, query: &PageQuery) -> Result<Page, Failure> {
     // One snapshot: the count is that of the list.
-    let mut held = pool.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let mut held = pool.begin_call("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let (connection, limit) = held.parts()?;
     let page = in_time(limit, read_page(connection, query)).await;
     held.end(page).await

@@ -16,6 +16,8 @@ use crate::failure::Failure;
 const ASKED_AFTER: Duration = Duration::from_secs(1);
 /// How long it may think about it.
 const ASKED_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer to a COMMIT may take, however much of a call's time is over: to give it up leaves unknown what became of it.
+const COMMIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a server that could not be reached is left alone: doubled with every failure, up to the second figure.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -25,7 +27,9 @@ pub(crate) struct Pool {
     connections: PgPool,
     gate: Mutex<Gate>,
     acquire_timeout: Duration,
-    /// Longer than the server gives a statement: reached when the server is not heard at all.
+    /// For a call in which somebody waits, from its beginning to its answer.
+    call_timeout: Duration,
+    /// For each answer of a long one. Longer than the server gives a statement: reached when the server is not heard at all.
     answer_timeout: Duration,
 }
 
@@ -57,6 +61,7 @@ impl Pool {
             connections,
             gate: Mutex::default(),
             acquire_timeout: options.connect_timeout,
+            call_timeout: options.call_timeout,
             answer_timeout: options.statement_timeout + Duration::from_secs(5),
         }
     }
@@ -81,7 +86,7 @@ impl Pool {
                     *self.gate.lock().await = Gate::default();
                     tracing::info!("the database is within reach again");
                 }
-                Ok(Held { connection: Some(connection), answer_timeout: self.answer_timeout })
+                Ok(Held { connection: Some(connection), answer_timeout: self.answer_timeout, until: None })
             }
             Err(sqlx::Error::PoolTimedOut) if !tries && self.connections.size() >= self.busy_at() => {
                 Err(Failure::Unavailable("every connection is busy".to_owned()))
@@ -101,13 +106,21 @@ impl Pool {
         }
     }
 
+    /// A connection for a call that has `call_timeout` in all.
+    async fn acquire_for_call(&self) -> Result<Held, Failure> {
+        let until = Instant::now() + self.call_timeout;
+        let mut held = timeout(self.call_timeout, self.acquire()).await.unwrap_or_else(|_| Err(silent()))?;
+        held.until = Some(until);
+        Ok(held)
+    }
+
     /// The decoded rows of a query.
     pub(crate) async fn rows<T>(
         &self,
         query: sqlx::query::Query<'_, Postgres, sqlx::postgres::PgArguments>,
         decode: impl Fn(&sqlx::postgres::PgRow) -> Result<T, Failure>,
     ) -> Result<Vec<T>, Failure> {
-        let mut held = self.acquire().await?;
+        let mut held = self.acquire_for_call().await?;
         let (connection, limit) = held.parts()?;
         let rows = in_time(limit, async { Ok(query.fetch_all(connection).await?) }).await;
         held.settle(rows)?.iter().map(decode).collect()
@@ -118,7 +131,7 @@ impl Pool {
         &self,
         query: sqlx::query::Query<'_, Postgres, sqlx::postgres::PgArguments>,
     ) -> Result<u64, Failure> {
-        let mut held = self.acquire().await?;
+        let mut held = self.acquire_for_call().await?;
         let (connection, limit) = held.parts()?;
         let done = in_time(limit, async { Ok(query.execute(connection).await?.rows_affected()) }).await;
         held.settle(done)
@@ -130,19 +143,20 @@ impl Pool {
         T: Send,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Failure>> + Send,
     {
-        let mut held = self.begin("BEGIN").await?;
+        let mut held = self.begin_call("BEGIN").await?;
         let (connection, limit) = held.parts()?;
         let outcome = in_time(limit, operation(connection)).await;
         held.end(outcome).await
     }
 
-    /// A connection in a transaction that `begin` begins.
+    /// A connection in a transaction that `begin` begins, for a call in which somebody waits.
+    pub(crate) async fn begin_call(&self, begin: &'static str) -> Result<Held, Failure> {
+        self.acquire_for_call().await?.begin(begin).await
+    }
+
+    /// The same for what may take long.
     pub(crate) async fn begin(&self, begin: &'static str) -> Result<Held, Failure> {
-        let mut held = self.acquire().await?;
-        match held.run(begin).await {
-            Ok(()) => Ok(held),
-            Err(failure) => held.settle(Err(failure)),
-        }
+        self.acquire().await?.begin(begin).await
     }
 
     pub(crate) async fn close(&self) {
@@ -163,13 +177,27 @@ impl Pool {
 pub(crate) struct Held {
     connection: Option<PoolConnection<Postgres>>,
     answer_timeout: Duration,
+    /// When the call must be over in which it is used.
+    until: Option<Instant>,
 }
 
 impl Held {
     /// The connection, and how long an answer may take: for [`in_time`].
     pub(crate) fn parts(&mut self) -> Result<(&mut PgConnection, Duration), Failure> {
+        let limit = self.limit();
         let connection = self.connection.as_mut().ok_or_else(lost)?;
-        Ok((connection, self.answer_timeout))
+        Ok((connection, limit))
+    }
+
+    fn limit(&self) -> Duration {
+        self.until.map_or(self.answer_timeout, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    async fn begin(mut self, begin: &'static str) -> Result<Self, Failure> {
+        match self.run(begin).await {
+            Ok(()) => Ok(self),
+            Err(failure) => self.settle(Err(failure)),
+        }
     }
 
     /// Executes statements without parameters.
@@ -194,6 +222,7 @@ impl Held {
     pub(crate) async fn end<T>(mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         match outcome {
             Ok(value) => {
+                self.until = self.until.map(|until| until.max(Instant::now() + COMMIT_TIMEOUT));
                 let committed = self.run("COMMIT").await;
                 self.settle(committed).map(|()| value)
             }
@@ -218,6 +247,10 @@ impl Drop for Held {
 /// What `work` comes to, unless the server is not heard for too long.
 pub(crate) async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(lost()))
+}
+
+fn silent() -> Failure {
+    Failure::Unavailable("the database does not answer".to_owned())
 }
 
 fn lost() -> Failure {
