@@ -7,6 +7,7 @@ mod ladder;
 mod load;
 mod open;
 mod page;
+mod place;
 mod presence;
 mod writer;
 
@@ -49,7 +50,7 @@ impl SqliteStores {
     /// See [`OpenError`]. A lock of another process is waited for, as long as [`OpenOptions::busy_timeout`] says.
     pub async fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, OpenError> {
         let opened = open::open(path.as_ref(), &options).await?;
-        let (writer, writing) = Writer::start(opened.writer, opened.writer_options);
+        let (writer, writing) = Writer::start(opened.writer, opened.writer_options, opened.place);
         let shared =
             Shared { writer, writing: Mutex::new(Some(writing)), readers: opened.readers, probe: Probe::default() };
         Ok(Self { shared: Arc::new(shared) })

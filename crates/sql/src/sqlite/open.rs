@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use presently_accounts::username_look;
@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
+use super::place::Place;
 use crate::failure::{code, primary_code, sentence};
 
 /// Each brings a database to the version of its number. **What was released never changes: a new step is a new file.**
@@ -110,6 +111,7 @@ pub(crate) struct Opened {
     pub(crate) writer: SqliteConnection,
     pub(crate) writer_options: SqliteConnectOptions,
     pub(crate) readers: SqlitePool,
+    pub(crate) place: Arc<Place>,
 }
 
 pub(crate) async fn open(path: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
@@ -126,15 +128,22 @@ pub(crate) async fn open(path: &Path, options: &OpenOptions) -> Result<Opened, O
             Ok(writer) => break writer,
         }
     };
+    let place = Arc::new(Place::of(&path));
+    let still = Arc::clone(&place);
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers.max(1))
         .acquire_timeout(Duration::from_secs(5))
         // A connection to a file does not go stale, and asking it costs as much as the query.
         .test_before_acquire(false)
+        // A connection that is made later must not find another file.
+        .after_connect(move |_, _| {
+            let checked = still.check().map_err(|failure| sqlx::Error::Protocol(failure.sentence()));
+            Box::pin(async move { checked })
+        })
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_lazy_with(reader_options(&path, options));
-    Ok(Opened { writer, writer_options, readers })
+    Ok(Opened { writer, writer_options, readers, place })
 }
 
 fn base_options(path: &Path, options: &OpenOptions, cache_kib: u32) -> SqliteConnectOptions {

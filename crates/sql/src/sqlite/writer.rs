@@ -4,6 +4,7 @@
 //! every operation in it gets the error, and the connection is opened anew for the next ones: a disk that was full heals
 //! without a restart.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::place::Place;
 use crate::failure::Failure;
 
 /// How many operations wait at most, and how many are one transaction at most.
@@ -32,9 +34,13 @@ enum Message {
 
 impl Writer {
     /// Starts the writer on `connection`; it opens further ones with `options`. It ends when every `Writer` is dropped or one was closed.
-    pub(crate) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> (Self, JoinHandle<()>) {
+    pub(crate) fn start(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        place: Arc<Place>,
+    ) -> (Self, JoinHandle<()>) {
         let (messages, inbox) = mpsc::channel(WAITING_MAX);
-        let task = Task { inbox, connection: Some(connection), options };
+        let task = Task { inbox, connection: Some(connection), options, place };
         (Self { messages }, tokio::spawn(task.run()))
     }
 
@@ -111,6 +117,7 @@ struct Task {
     inbox: mpsc::Receiver<Message>,
     connection: Option<SqliteConnection>,
     options: SqliteConnectOptions,
+    place: Arc<Place>,
 }
 
 impl Task {
@@ -142,6 +149,7 @@ impl Task {
     }
 
     async fn commit(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), Failure> {
+        self.place.check()?;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.options.connect().await?,
@@ -149,12 +157,14 @@ impl Task {
         match transaction(&mut connection, group).await {
             Ok(()) => {
                 self.connection = Some(connection);
-                Ok(())
+                // Into the file that the next start finds?
+                self.place.check()
             }
             Err(failure) => {
                 // Whether this works does not matter: the end of the connection undoes what is open.
                 let _ = execute(&mut connection, "ROLLBACK").await;
                 let _ = connection.close().await;
+                self.place.forget_log();
                 Err(failure)
             }
         }
