@@ -3,6 +3,7 @@
 //! The engine knows who is in memory. Of the others only the store knows when they were last seen and since when they are
 //! offline, so an act that moves their `last_seen` asks the store first and decides then, unless something was decided meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use presently_core::{Effect, Input, PresenceRow};
@@ -20,6 +21,8 @@ use crate::{Activity, EndReason, Now, Presence, Source, Status, Timestamp, UserI
 
 /// How long an act waits for the store.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
+/// How long evidence waits for it: its answer says what holds in memory, whatever the store does.
+const EVIDENCE_KEPT_WITHIN: Duration = Duration::from_secs(1);
 /// How often a decision is put off because the shard did not stand still.
 const ROUNDS_MAX: usize = 8;
 
@@ -35,21 +38,54 @@ pub struct Beat {
 /// Evidence that is taken, or on its way to be.
 #[derive(Debug)]
 #[must_use = "it may come to nothing yet"]
-pub struct Hearing(Decision<Beat>);
+pub struct Hearing(Course);
+
+#[derive(Debug)]
+enum Course {
+    /// It renewed a session, which needs nothing of the store; or the store is away.
+    Heard(Beat),
+    /// It is decided by this node alone, and the store is about to keep it.
+    Decided(Beat, oneshot::Receiver<Kept>, Arc<Shared>),
+    /// The log of the cluster is to be followed up to it. The other nodes are its memory.
+    Proposed(Decision<Heard>),
+}
+
+/// What evidence leaves behind, and who says when it is kept.
+type Heard = (Beat, Option<oneshot::Receiver<Kept>>);
 
 impl Hearing {
     /// Whether nothing needs to be waited for. The steady state.
     #[must_use]
     pub const fn is_decided(&self) -> bool {
-        matches!(self.0, Decision::Made(_))
+        matches!(self.0, Course::Heard(_))
     }
 
-    /// Ends when it is decided.
+    /// Ends when it is decided and, on a single node, kept: a crash after that undoes nothing. A store that does not keep it within a second
+    /// is not waited for, nor one that is away: presence goes on in memory.
     ///
     /// # Errors
     /// As [`Presently::heard`].
     pub async fn decided(self) -> Result<Beat, Error> {
-        self.0.made().await
+        match self.0 {
+            Course::Heard(beat) => Ok(beat),
+            Course::Proposed(decision) => decision.made().await.map(|(beat, _)| beat),
+            Course::Decided(beat, kept, shared) => {
+                tokio::select! {
+                    biased;
+                    _ = kept => {}
+                    () = shared.clock.sleep(EVIDENCE_KEPT_WITHIN) => {}
+                }
+                Ok(beat)
+            }
+        }
+    }
+
+    /// The same without waiting for the other nodes.
+    pub async fn kept(self) {
+        if let Course::Decided(..) = self.0 {
+            // What one node decides comes to something.
+            let _ = self.decided().await;
+        }
     }
 }
 
@@ -78,18 +114,22 @@ impl Presently {
             None => {
                 let predicted =
                     shared.cluster.as_ref().map(|_| predicted(shard, shared.clock.now(), user, session, activity));
-                let decision =
-                    shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into()))?;
+                let decision = shared.decide_then(
+                    shard,
+                    Input::Evidence { user, session, activity },
+                    heard(user.into(), false),
+                )?;
                 match (decision, predicted) {
                     (Decision::Pending(_), Some(status)) => Ok(Beat { status, last_seen: shared.clock.now().wall }),
                     (Decision::Pending(_), None) => Err(Error::Closed),
-                    (Decision::Made(beat), _) => Ok(beat),
+                    (Decision::Made((beat, _)), _) => Ok(beat),
                 }
             }
         })
     }
 
-    /// [`evidence`](Self::evidence), and whoever asks after it reads what it changed.
+    /// [`evidence`](Self::evidence), and whoever asks after it reads what it changed, also after a crash: what a single node decides is
+    /// kept when this returns, unless the store is away or takes longer than a second. A renewal waits for nothing.
     ///
     /// # Errors
     /// As [`evidence`](Self::evidence), and [`Error::Ended`].
@@ -115,11 +155,19 @@ impl Presently {
         still: impl FnOnce() -> bool,
     ) -> Result<Hearing, Error> {
         let shared = self.shared();
-        let decision = shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
-            Some(beat) => Ok(Decision::Made(beat)),
-            None => shared.decide_then(shard, Input::Evidence { user, session, activity }, heard(user.into())),
+        let course = shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
+            Some(beat) => Ok(Course::Heard(beat)),
+            None => {
+                let waits = shared.cluster.is_none() && !shared.queue.is_away();
+                let finish = heard(user.into(), waits);
+                Ok(match shared.decide_then(shard, Input::Evidence { user, session, activity }, finish)? {
+                    Decision::Made((beat, Some(kept))) => Course::Decided(beat, kept, Arc::clone(shared)),
+                    Decision::Made((beat, None)) => Course::Heard(beat),
+                    proposed => Course::Proposed(proposed),
+                })
+            }
         });
-        decision.map(Hearing)
+        course.map(Hearing)
     }
 
     /// The same, and waits until what it caused is kept. For logins.
@@ -400,13 +448,18 @@ impl Shared {
     }
 }
 
-/// What is left to do after evidence.
-fn heard(user: UserId) -> impl FnOnce(&Shared, &mut Shard, Outcome) -> Beat + Send + 'static {
+/// What is left to do after evidence; `waits` says that somebody wants to know when it is kept.
+fn heard(user: UserId, waits: bool) -> impl FnOnce(&Shared, &mut Shard, Outcome) -> Heard + Send + 'static {
     move |shared, shard, outcome| {
         let from = outcome.logged(&user);
-        shared.push_from(shard, outcome.now, outcome.effects, from);
+        let kept = if waits && !outcome.effects.is_empty() {
+            Some(shared.push_and_wait(shard, &user, outcome.now, outcome.effects, from))
+        } else {
+            shared.push_from(shard, outcome.now, outcome.effects, from);
+            None
+        };
         shard.evidence += 1;
-        beat(shard, &user, outcome.now.wall)
+        (beat(shard, &user, outcome.now.wall), kept)
     }
 }
 

@@ -219,3 +219,27 @@ async fn evidence_that_could_not_be_appended_is_appended_later() {
     world = world.crash(secs(60)).await;
     assert!(seen.since(world.presence("alice").await.last_seen.unwrap()) <= Duration::from_millis(1));
 }
+
+#[tokio::test]
+async fn evidence_that_changes_something_is_answered_when_it_is_kept_and_a_renewal_waits_for_nothing() {
+    let world = World::new().await;
+    world.store.close();
+    let presently = world.presently.clone();
+    let first = tokio::spawn(async move { presently.heard("alice", "tab", None, || true).await });
+    world.pass(Duration::from_millis(500)).await;
+    assert!(!first.is_finished());
+    world.store.open();
+    assert_eq!(first.await.unwrap().unwrap().status, Status::Online);
+    assert_eq!(world.stored("alice").await.unwrap().status, Status::Online);
+    world.store.close();
+    assert_eq!(world.presently.heard("alice", "tab", None, || true).await.unwrap().status, Status::Online);
+
+    // A store that does not answer is waited for a second, and one that is away not at all.
+    let presently = world.presently.clone();
+    let first = tokio::spawn(async move { presently.heard("bob", "tab", None, || true).await });
+    world.pass(Duration::from_millis(1_100)).await;
+    assert_eq!(first.await.unwrap().unwrap().status, Status::Online);
+    world.pass(secs(4)).await;
+    assert!(world.presently.health().is_err());
+    assert_eq!(world.presently.heard("carol", "tab", None, || true).await.unwrap().status, Status::Online);
+}

@@ -173,8 +173,11 @@ impl Pass {
         for _ in 0..LOOKS_MAX {
             let as_of = self.caller.as_of;
             let still = || app.accounts().still_admits(as_of);
-            match app.presently().evidence(&self.caller.user, session, activity, still) {
-                Ok(_) => return Ok(()),
+            match app.presently().hear(&self.caller.user, session, activity, still) {
+                Ok(hearing) => {
+                    hearing.kept().await;
+                    return Ok(());
+                }
                 Err(presently::Error::Stale) => self.check(app).await?,
                 Err(presently::Error::Barred) => return Err(Ended::NotActive),
                 Err(error) => {

@@ -271,3 +271,28 @@ async fn make(way: &Way, boss: &str, username: &str) -> Result<i64, reqwest::Err
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_answered_their_first_evidence_is_there_after_a_crash_at_once() {
+    const USERS: usize = 300;
+    let place = Place::new();
+    place.user("boss", &["--role", "admin"]).await;
+    let key = place.run(&["key", "create", "app"]).await.stdout.trim().to_owned();
+    let mut server = place.serve(&[]).await;
+    let (_, boss) = server.login("boss").await;
+    for round in 0..3 {
+        let names: Vec<String> = (0..USERS).map(|n| format!("user-{round}-{n}")).collect();
+        let touches = names.iter().map(|name| {
+            let body = json!({"users": [{"user_id": name}]});
+            server.post("/api/presence/touch", &key, body)
+        });
+        let answers = futures_util::future::join_all(touches).await;
+        server.end_by("KILL").await;
+        assert!(answers.iter().all(|(status, told)| *status == 200 && told["accepted"] == 1), "{:?}", answers[0]);
+        server = place.serve(&[]).await;
+        let (status, told) = server.post("/api/presence/query", &boss, json!({"users": names})).await;
+        assert_eq!(status, 200, "{told}");
+        let there = told["presences"].as_array().unwrap().iter().filter(|user| user["status"] == "online").count();
+        assert_eq!(there, USERS, "of those who were answered in round {round}");
+    }
+}
