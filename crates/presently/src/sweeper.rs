@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Now;
 use crate::cluster::Cluster;
 use crate::shard::SHARDS;
 use crate::shared::Shared;
@@ -13,10 +14,27 @@ const STEP: usize = 512;
 /// Steps of one shard in one round: what is left then waits for the next round.
 const STEPS_MAX: usize = 1000;
 
+/// How far the wall clock may go apart from the tick before the ends of overrides are counted anew.
+const APART_MAX: i64 = 250_000;
+
 pub(crate) async fn sweep_on(shared: Arc<Shared>) {
+    let mut apart = apart(shared.clock.now());
     while shared.pause(EVERY).await {
+        let now = shared.clock.now();
+        // It was set, or the machine slept: the tick does not count that.
+        if (self::apart(now) - apart).abs() > APART_MAX {
+            apart = self::apart(now);
+            for place in 0..SHARDS {
+                shared.shards.at(place, |shard| shard.engine.wall_stepped(shared.clock.now()));
+            }
+        }
         sweep(&shared).await;
     }
+}
+
+/// The wall clock's lead over the tick, in microseconds.
+fn apart(now: Now) -> i64 {
+    now.wall.0.saturating_sub(i64::try_from(now.tick.0).unwrap_or(i64::MAX))
 }
 
 /// Ends everything that is due.

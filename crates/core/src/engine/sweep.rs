@@ -5,6 +5,21 @@ use super::{Ending, Engine, Slot};
 use crate::{Effects, Now, Reason, Tick};
 
 impl Engine {
+    /// The wall clock stepped against the tick. An override ends at the wall time that it shows, whatever the clock did: its deadline moves.
+    pub fn wall_stepped(&mut self, now: Now) {
+        let timers: alloc::vec::Vec<_> = self.timers.iter().copied().collect();
+        for (deadline, user, ending) in timers {
+            let Ending::Override(source) = ending else { continue };
+            let Some(mut standing) = self.users[user].standing(source) else { continue };
+            let Some(ends_at) = standing.ends_at else { continue };
+            let moved = now.tick + ends_at.since(now.wall);
+            standing.deadline = Some(moved);
+            self.users[user].set_standing(source, Some(standing));
+            self.timers.remove(&(deadline, user, ending));
+            self.timers.insert((moved, user, ending));
+        }
+    }
+
     /// Ends what is past its deadline, at most `limit` things; call again while [`next_deadline`](Self::next_deadline) is due.
     ///
     /// What is looked at and lives on counts too, so the time that one call takes is bounded by `limit`.

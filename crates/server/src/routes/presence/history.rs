@@ -48,12 +48,12 @@ pub(crate) async fn history(
         return Err(Problem::field("from", "Must not be after to."));
     }
     let rows = presently.transitions_seen_by(&viewer, &user, from, to, TRANSITIONS_MAX).await?;
-    let held_before = match rows.first() {
-        Some(first) => first.from,
-        None => match presently.transition_before_seen_by(&viewer, &user, from).await? {
-            Some(before) => before.to,
-            None => held_since(&presently.presence_seen_by(&viewer, &user).await?, from),
-        },
+    let before = presently.transition_before_seen_by(&viewer, &user, from).await?.map(|before| before.to);
+    let held_before = match before {
+        Some(before) => before,
+        // Nobody begins online: where the first line says so, the wall clock stepped back, or the lines before it are not kept any more.
+        None if !rows.is_empty() => Status::Offline,
+        None => held_since(&presently.presence_seen_by(&viewer, &user).await?, from),
     };
     // Of a longer history than is shown only the part that is shown is counted.
     let counted_from = rows.first().filter(|_| rows.len() >= TRANSITIONS_MAX as usize).map_or(from, |row| row.at);
@@ -85,9 +85,12 @@ fn held_since(presence: &Presence, moment: Timestamp) -> Status {
 fn online_for(rows: &[TransitionRow], held_before: Status, from: Timestamp, to: Timestamp) -> Duration {
     let mut micros = 0;
     let (mut status, mut since) = (held_before, from);
-    let end = [(Status::Offline, to)];
-    for (next, at) in rows.iter().map(|row| (row.to, row.at)).chain(end) {
-        if status == Status::Online {
+    let end = [(status, Status::Offline, to)];
+    let lines = rows.iter().map(|row| (row.from, row.to, row.at));
+    for (place, (from, next, at)) in lines.chain(end).enumerate() {
+        // Lines that do not follow each other were decided in another order than that of the wall clock, which stepped back.
+        let follows = place == rows.len() || from == status;
+        if follows && status == Status::Online {
             micros += at.min(to).0.saturating_sub(since.0).max(0);
         }
         // Where the wall clock stepped back, no time is counted twice.
@@ -130,5 +133,18 @@ mod tests {
         assert_eq!(seconds(&rows[3..], Online, 22, 100), 8);
         assert_eq!(seconds(&[], Online, 30, 25), 0);
         assert_eq!(seconds(&[row(Online, Offline, 5), row(Offline, Online, 3)], Online, 0, 10), 10);
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_a_day_makes_no_day_online() {
+        use Status::{Offline, Online};
+        // Online at the second 86,400, then a step back of a day, and offline five seconds later: by time the last line comes first.
+        let rows = [row(Online, Offline, 5), row(Offline, Online, 86_400)];
+        assert_eq!(seconds(&rows[..1], Offline, -86_400, 10), 0);
+        assert_eq!(seconds(&rows, Offline, -86_400, 86_400), 0);
+        assert_eq!(
+            seconds(&[row(Offline, Online, 0), row(Offline, Online, 8), row(Online, Offline, 10)], Offline, 0, 20),
+            2
+        );
     }
 }

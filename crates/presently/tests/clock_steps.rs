@@ -1,0 +1,53 @@
+//! What a wall clock that steps does to what has an end.
+
+mod world;
+
+use std::time::Duration;
+
+use presently::{Source, Status};
+use world::{World, secs};
+
+const HOUR: i64 = 3_600_000_000;
+
+async fn overridden() -> World {
+    let world = World::new().await;
+    let ends_after = Some(Duration::from_secs(3_600));
+    world.presently.override_status("alice", Source::Admin, Status::Away, ends_after).await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn an_override_ends_at_the_time_that_it_shows_when_the_clock_steps_forward_or_the_machine_slept() {
+    let mut world = overridden().await;
+    world.pass(secs(10)).await;
+    world.news();
+    world.clock.step_wall(HOUR);
+    world.pass(secs(1)).await;
+    assert_eq!(world.news(), ["alice away->offline override_ended"]);
+}
+
+#[tokio::test]
+async fn an_override_ends_at_the_time_that_it_shows_when_the_clock_steps_back() {
+    let mut world = overridden().await;
+    world.pass(secs(1)).await;
+    world.news();
+    world.clock.step_wall(-60_000_000);
+    world.pass(secs(3_600 + 50)).await;
+    assert_eq!(world.news(), Vec::<String>::new(), "a minute is left");
+    world.pass(secs(11)).await;
+    assert_eq!(world.news(), ["alice away->offline override_ended"]);
+}
+
+#[tokio::test]
+async fn who_is_heard_is_neither_thrown_out_nor_kept_by_a_step() {
+    let mut world = World::new().await;
+    world.beat("alice", "tab");
+    world.pass(secs(60)).await;
+    world.news();
+    world.clock.step_wall(24 * HOUR);
+    world.pass(secs(30)).await;
+    assert_eq!(world.news(), Vec::<String>::new());
+    world.clock.step_wall(-48 * HOUR);
+    world.pass(secs(31)).await;
+    assert_eq!(world.news(), ["alice online->offline expired"]);
+}
