@@ -1,6 +1,6 @@
 //! A PostgreSQL that accepts connections and never answers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use presently_testkit::Postgres;
 use serde_json::json;
@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::harness::{PASSWORD, Place, Server, client, eventually, ms};
 
