@@ -12,7 +12,7 @@ const HOUR: i64 = 3_600_000_000;
 async fn overridden() -> World {
     let world = World::new().await;
     let ends_after = Some(Duration::from_secs(3_600));
-    world.presently.override_status("alice", Source::Admin, Status::Away, ends_after).await.unwrap();
+    world.presently.override_status("alice", Source::Admin, Status::Away, ends_after).await.expect("kept");
     world
 }
 
