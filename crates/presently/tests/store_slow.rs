@@ -44,7 +44,7 @@ async fn kept(world: &World) -> BTreeMap<String, [usize; 3]> {
         Saved::Presence(row) => kept.entry(row.user.to_string()).or_default()[1] += 1,
         _ => {}
     };
-    world.store.memory.load(&mut note).await.unwrap();
+    world.store.memory.load(&mut note).await.expect("answers");
     for user in 0..USERS {
         let name = format!("user-{user}");
         let lines = world.history(&name).await.len();

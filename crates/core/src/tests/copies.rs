@@ -214,7 +214,7 @@ fn of_what_was_opened_alone_and_is_no_more_the_row_is_forgotten() {
     follow(&mut [&mut a], 1, 10, A, heard("alice", "phone"));
     evidence(&mut a, 20, "laptop");
     let gone = engine(C).succeed(at(AHEAD + 30), at(30).tick, a);
-    let [Effect::ForgetSession(number), Effect::Announce(told)] = &gone[..] else { panic!("{gone:?}") };
+    let [Effect::ForgetSession(_, number), Effect::Announce(told)] = &gone[..] else { panic!("{gone:?}") };
     assert_eq!(number >> 32, LOCAL >> 32 | 1);
     assert_eq!((told.from, told.to, told.reason), (Status::Online, Status::Offline, Reason::Mended));
     assert_eq!((told.at, told.last_seen), (wall(AHEAD + 30), Some(wall(20))));
@@ -315,5 +315,5 @@ fn with_too_many_sessions_the_one_opened_first_ends_on_every_node() {
     follow(&mut [a, b], 2, 11, A, heard("alice", "b"));
     assert!(a.renew(at(12), "alice", "a", None), "only its owner knows that it was heard last");
     let effects = follow(&mut [a, b], 3, 13, B, heard("alice", "c"));
-    assert!(matches!(&effects[..], [Effect::ForgetSession(1), Effect::SaveSession(row)] if row.number == 3));
+    assert!(matches!(&effects[..], [Effect::ForgetSession(_, 1), Effect::OpenSession(row)] if row.number == 3));
 }

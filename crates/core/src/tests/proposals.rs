@@ -185,9 +185,9 @@ fn the_last_evidence_is_kept_when_the_session_that_had_it_ends_unseen() {
         follow(&mut [&mut a], place, 150, A, act)
     };
     // The store has it with the laptop.
-    assert_eq!(expire(4, 1, 10), [Effect::ForgetSession(1)]);
+    assert_eq!(expire(4, 1, 10), [Effect::ForgetSession("alice".into(), 1)]);
     let effects = expire(5, 2, 20);
-    let [Effect::ForgetSession(2), Effect::SavePresence(row)] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::ForgetSession(_, 2), Effect::SavePresence(row)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((row.status, row.last_seen, row.since), (Status::Away, Some(wall(20)), wall(30)));
 }
 
@@ -307,7 +307,7 @@ fn sessions_opened_alone_are_numbered_by_node_and_by_engine() {
         let mut open = |session| {
             let effects = engine.apply(at(1), Input::Evidence { user: "alice", session, activity: None }).unwrap();
             match &effects[..] {
-                [Effect::SaveSession(row), ..] => row.number,
+                [Effect::OpenSession(row), ..] => row.number,
                 other => panic!("{other:?}"),
             }
         };
