@@ -122,7 +122,9 @@ class Soak:
             key = (person.name, number, to_admin)
             if status in may:
                 self.wrong.pop(key, None)
-                self.last_seen(person, presence, number, sent)
+                # Others are not told what happened while somebody was invisible, even later.
+                if to_admin:
+                    self.last_seen(person, presence, number, sent)
             elif key not in self.wrong:
                 kind = kind_of(person, status, may) if to_admin else "shown to others otherwise than they may see"
                 self.wrong[key] = kind
@@ -130,8 +132,6 @@ class Soak:
 
     def last_seen(self, person, presence, number, sent):
         truth = person.truth
-        if truth.invisible.values != {False}:
-            return
         oldest = truth.last_seen(sent, self.world.lag + (1 if self.world.lag else 0))
         if oldest and (not presence["last_seen"] or moment(presence["last_seen"]) < moment(oldest) - self.world.last_seen_older_s):
             kind = "last_seen is older than was acknowledged"

@@ -117,8 +117,8 @@ class Truth:
         self.sending = None
 
     def ending(self, login=None):
-        """An act leaves that ends this login, or all."""
-        self.evidence = [heard for heard in self.evidence if login is not None and heard.login != login]
+        """An act leaves that ends this login, or all; what an administrator set ends with either."""
+        self.evidence = [heard for heard in self.evidence if login is not None and heard.login not in (login, None)]
         self.activity = None
 
     def ended(self, done):
