@@ -60,11 +60,9 @@ class Watcher:
         world, truth = self.world, person.truth
         if not self.is_admin and truth.invisible.values | truth.invisible.before != {False}:
             return
-        if not world.clocks_are_true:
-            return
-        # A word may come late, to one who was away: what counts is when it was decided.
+        # A word may come late, to one who was away: what counts is when it was decided, as far as a clock that was right says so.
         at = arrived - max(0.0, time.time() - moment(since))
-        if at < arrived - ARRIVES_WITHIN_S:
+        if at < arrived - ARRIVES_WITHIN_S or world.stepped.within(arrived - ARRIVES_WITHIN_S, arrived):
             return
         if status == "offline":
             if not truth.may_be_decided_offline(at - 0.05, at):
