@@ -147,6 +147,11 @@ impl Account {
     pub fn is_admin(&self) -> bool {
         self.is_staff || self.role == Role::Admin
     }
+    /// Whether they administer now: somebody of these there must always be.
+    #[must_use]
+    pub fn is_active_admin(&self) -> bool {
+        self.is_admin() && self.may_be_present()
+    }
     /// Whether they may be present.
     #[must_use]
     pub fn may_be_present(&self) -> bool {
@@ -170,22 +175,30 @@ pub struct NewAccount {
     pub is_approved: bool,
 }
 
-/// What is to change; `None` stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "as in Account")]
-pub struct Changes {
-    pub email: Option<String>,
-    pub password: Option<PasswordHash>,
-    pub first_name: Option<String>,
-    pub last_name: Option<String>,
-    pub avatar: Option<Option<String>>,
-    pub bio: Option<String>,
-    pub role: Option<Role>,
-    pub status: Option<AccountStatus>,
-    pub is_active: Option<bool>,
-    pub is_staff: Option<bool>,
-    pub email_verified: Option<bool>,
-    pub is_approved: Option<bool>,
-    /// Sessions end and tokens issued until now are void.
-    pub end_sessions: bool,
+impl NewAccount {
+    /// The account that it is under its number.
+    #[must_use]
+    pub fn made(self, id: AccountId, now: Timestamp) -> Account {
+        Account {
+            id,
+            username: self.username,
+            email: self.email,
+            password: self.password,
+            first_name: self.first_name,
+            last_name: self.last_name,
+            avatar: None,
+            bio: String::new(),
+            role: self.role,
+            status: self.status,
+            is_active: true,
+            is_staff: self.is_staff,
+            email_verified: self.email_verified,
+            is_approved: self.is_approved,
+            message_count: 0,
+            report_count: 0,
+            created_at: now,
+            updated_at: now,
+            tokens_valid_after: None,
+        }
+    }
 }

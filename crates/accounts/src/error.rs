@@ -18,6 +18,12 @@ pub enum StoreError {
     /// No such account.
     #[error("there is no such account")]
     NotFound,
+    /// Only a pending account is approved.
+    #[error("the account is {}, not pending", .0.as_str())]
+    NotPending(AccountStatus),
+    /// Nobody would be left who administers.
+    #[error("it is the last active admin")]
+    LastAdmin,
 }
 
 /// Sentences by field.

@@ -36,6 +36,7 @@ mod account;
 mod admission;
 mod api_key;
 mod cache;
+mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod counters;
@@ -62,8 +63,9 @@ mod token;
 mod username;
 mod warm_up;
 
-pub use account::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, fold_case};
+pub use account::{Account, AccountId, AccountStatus, NewAccount, PasswordHash, Role, fold_case};
 pub use api_key::{ApiKey, ApiKeyId, KeyHash, MadeKey, NewApiKey, WhichKey, looks_like_api_key};
+pub use changes::Changes;
 pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, StoreError};
 pub use new_password::check_new_password;
 pub use service::{Accounts, Admission, Caller, Device, Draft, Refreshed, Settings, SignedIn, TokenPair};

@@ -55,6 +55,13 @@ impl State {
         }
     }
 
+    /// Refuses to go on when this is an active admin and there is no other.
+    fn refuse_last_admin(&self, id: AccountId) -> Result<(), StoreError> {
+        let is_admin = self.accounts.get(&id).is_some_and(Account::is_active_admin);
+        let others = self.accounts.values().any(|account| account.id != id && account.is_active_admin());
+        if is_admin && !others { Err(StoreError::LastAdmin) } else { Ok(()) }
+    }
+
     fn log(&mut self, audit: Option<&AuditEntry>) {
         self.audit.extend(audit.cloned());
     }
@@ -115,7 +122,7 @@ impl AccountStore for MemoryStore {
 
     async fn admin_count(&self) -> Result<u64, StoreError> {
         let state = self.state.lock();
-        Ok(state.accounts.values().filter(|account| account.is_admin() && account.may_be_present()).count() as u64)
+        Ok(state.accounts.values().filter(|account| account.is_active_admin()).count() as u64)
     }
 
     async fn barred(&self) -> Result<Vec<AccountId>, StoreError> {
@@ -137,7 +144,7 @@ impl AccountStore for MemoryStore {
         }
         state.last_id += 1;
         let id = AccountId(state.last_id);
-        let account = made(id, account, now);
+        let account = account.clone().made(id, now);
         state.ids_by_name.insert(name, id);
         state.ids_by_look.insert(look, id);
         state.accounts.insert(id, account.clone());
@@ -156,9 +163,12 @@ impl AccountStore for MemoryStore {
         audit: Option<&AuditEntry>,
     ) -> Result<Account, StoreError> {
         let mut state = self.state.lock();
-        let account = state.accounts.get_mut(&id).ok_or(StoreError::NotFound)?;
-        change(account, changes, now);
-        let account = account.clone();
+        let old = state.accounts.get(&id).cloned().ok_or(StoreError::NotFound)?;
+        let account = old.changed(changes.clone(), now)?;
+        if !account.is_active_admin() {
+            state.refuse_last_admin(id)?;
+        }
+        state.accounts.insert(id, account.clone());
         if changes.end_sessions {
             state.end_sessions_of(id, now);
         }
@@ -183,6 +193,7 @@ impl AccountStore for MemoryStore {
 
     async fn delete(&self, id: AccountId, _now: Timestamp, audit: Option<&AuditEntry>) -> Result<(), StoreError> {
         let mut state = self.state.lock();
+        state.refuse_last_admin(id)?;
         let account = state.accounts.remove(&id).ok_or(StoreError::NotFound)?;
         state.ids_by_name.remove(&fold_case(&account.username));
         state.ids_by_look.remove(&username_look(&account.username));
@@ -304,53 +315,4 @@ fn matches(account: &Account, query: &PageQuery, live: &HashMap<AccountId, &Live
         && query.is_active.is_none_or(|wanted| account.is_active == wanted)
         && query.role.is_none_or(|wanted| account.role == wanted)
         && query.online_status.is_none_or(|wanted| status == wanted)
-}
-
-fn made(id: AccountId, new: &NewAccount, now: Timestamp) -> Account {
-    let new = new.clone();
-    Account {
-        id,
-        username: new.username,
-        email: new.email,
-        password: new.password,
-        first_name: new.first_name,
-        last_name: new.last_name,
-        avatar: None,
-        bio: String::new(),
-        role: new.role,
-        status: new.status,
-        is_active: true,
-        is_staff: new.is_staff,
-        email_verified: new.email_verified,
-        is_approved: new.is_approved,
-        message_count: 0,
-        report_count: 0,
-        created_at: now,
-        updated_at: now,
-        tokens_valid_after: None,
-    }
-}
-
-fn change(account: &mut Account, changes: &Changes, now: Timestamp) {
-    fn set<T: Clone>(field: &mut T, change: Option<&T>) {
-        if let Some(value) = change {
-            field.clone_from(value);
-        }
-    }
-    set(&mut account.email, changes.email.as_ref());
-    set(&mut account.password, changes.password.as_ref());
-    set(&mut account.first_name, changes.first_name.as_ref());
-    set(&mut account.last_name, changes.last_name.as_ref());
-    set(&mut account.avatar, changes.avatar.as_ref());
-    set(&mut account.bio, changes.bio.as_ref());
-    set(&mut account.role, changes.role.as_ref());
-    set(&mut account.status, changes.status.as_ref());
-    set(&mut account.is_active, changes.is_active.as_ref());
-    set(&mut account.is_staff, changes.is_staff.as_ref());
-    set(&mut account.email_verified, changes.email_verified.as_ref());
-    set(&mut account.is_approved, changes.is_approved.as_ref());
-    account.updated_at = now;
-    if changes.end_sessions {
-        account.tokens_valid_after = Some(now);
-    }
 }

@@ -141,7 +141,9 @@ pub trait AccountStore: ApiKeyStore {
         now: Timestamp,
         audit: Option<&AuditEntry>,
     ) -> Result<Account, StoreError>;
-    /// Changes an account; with `end_sessions` its sessions end and `tokens_valid_after` becomes `now`.
+    /// Changes an account, as [`Account::changed`] says, which is decided while nobody else changes it; with `end_sessions` its sessions
+    /// end and `tokens_valid_after` becomes `now`. The last active admin stays one: [`StoreError::LastAdmin`], also of several changes
+    /// at once, whoever makes them.
     async fn update(
         &self,
         id: AccountId,
@@ -165,7 +167,8 @@ pub trait AccountStore: ApiKeyStore {
         let changes = Changes { password: Some(new.clone()), ..Changes::default() };
         self.update(id, &changes, account.updated_at, None).await.map(|_| true)
     }
-    /// Erases an account with its credential sessions; presence and history are erased by the presence store.
+    /// Erases an account with its credential sessions, but not the last active admin; presence and history are erased by the presence
+    /// store.
     async fn delete(&self, id: AccountId, now: Timestamp, audit: Option<&AuditEntry>) -> Result<(), StoreError>;
     /// Writes a line into the audit log.
     async fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError>;

@@ -141,7 +141,11 @@ async fn read(takes: Takes, accounts: Accounts, token: String, round: Arc<Round>
 async fn alice(takes: Takes, accounts: &Accounts, round: u64) -> (Caller, String, String) {
     let alice = account(accounts, &format!("alice{round}")).await.id;
     let admin = Changes { role: Some(Role::Admin), ..Changes::default() };
-    accounts.store().update(alice, &admin, at(0), None).await.expect("it is changed");
+    // There is another one: the last admin stays one.
+    let boss = account(accounts, &format!("boss{round}")).await.id;
+    for id in [alice, boss] {
+        accounts.store().update(id, &admin, at(0), None).await.expect("it is changed");
+    }
     accounts.follow_changes().await.expect("the store answers");
     let (access, refresh) = tokens(takes, accounts, alice, round).await;
     let caller = accounts.authenticate(&access, at(4)).await.expect("it admits");

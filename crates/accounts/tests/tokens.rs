@@ -327,6 +327,9 @@ async fn refusals_come_in_their_order() {
 #[tokio::test]
 async fn what_an_account_may_is_known_as_soon_as_it_changes() {
     let accounts = service();
+    // There is another one: the last admin stays one.
+    let boss = account(&accounts, "boss").await.id;
+    update(&accounts, boss, Changes { role: Some(Role::Admin), ..Changes::default() }, 0).await;
     let alice = signed_in(&accounts, "alice").await;
     let id = alice.account.id;
     let admin = async |seconds| {

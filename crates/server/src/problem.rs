@@ -129,6 +129,14 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "user_not_found", "There is no such user.")
     }
 
+    pub(crate) fn last_admin() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "last_admin",
+            "This is the last active administrator; make somebody else one first. Nothing was changed.",
+        )
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")
     }
@@ -251,6 +259,15 @@ impl From<AccountStoreError> for Problem {
     fn from(error: AccountStoreError) -> Self {
         match error {
             AccountStoreError::NotFound => Self::user_not_found(),
+            AccountStoreError::NotPending(status) => Self::new(
+                StatusCode::CONFLICT,
+                "not_pending",
+                format!(
+                    "This account is {}, not pending: activate it instead, if it should be active.",
+                    status.as_str()
+                ),
+            ),
+            AccountStoreError::LastAdmin => Self::last_admin(),
             AccountStoreError::UsernameTaken => Self::field("username", "A user with that username already exists."),
             AccountStoreError::Unavailable(cause) => Self::unavailable(
                 "store_unavailable",

@@ -16,16 +16,14 @@ pub(crate) enum Failure {
     Damaged(String),
     /// The schema forbids what was asked: the caller's fault.
     Refused(String),
-    /// Another account has the username.
-    UsernameTaken,
-    /// No such account.
-    NotFound,
+    /// The accounts' own rules forbid it.
+    Rule(AccountStoreError),
 }
 
 impl Failure {
     /// Whether it is about this operation alone, so that others in its transaction may live.
     pub(crate) const fn is_own(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::UsernameTaken | Self::NotFound)
+        matches!(self, Self::Refused(_) | Self::Rule(_))
     }
 
     /// A value that cannot be what was written.
@@ -100,8 +98,7 @@ impl From<Failure> for StoreError {
             Failure::Unavailable(why) | Failure::Lost(why) => Self::Unavailable(why),
             Failure::Unwritable(why) => Self::Unwritable(why),
             Failure::Damaged(why) | Failure::Refused(why) => Self::Damaged(why),
-            Failure::UsernameTaken => Self::Damaged("a username is taken".to_owned()),
-            Failure::NotFound => Self::Damaged("an account is missing".to_owned()),
+            Failure::Rule(rule) => Self::Damaged(rule.to_string()),
         }
     }
 }
@@ -113,8 +110,7 @@ impl From<Failure> for AccountStoreError {
             Failure::Unwritable(why) => Self::Unavailable(format!("it cannot be written: {why}")),
             Failure::Damaged(why) => Self::Unavailable(format!("it is damaged: {why}")),
             Failure::Refused(why) => Self::Unavailable(format!("the database refused it: {why}")),
-            Failure::UsernameTaken => Self::UsernameTaken,
-            Failure::NotFound => Self::NotFound,
+            Failure::Rule(rule) => rule,
         }
     }
 }
@@ -128,8 +124,7 @@ impl Failure {
             | Self::Unwritable(why)
             | Self::Damaged(why)
             | Self::Refused(why) => why.clone(),
-            Self::UsernameTaken => "the username is taken".to_owned(),
-            Self::NotFound => "there is no such account".to_owned(),
+            Self::Rule(rule) => rule.to_string(),
         }
     }
 }

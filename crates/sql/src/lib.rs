@@ -15,7 +15,6 @@
 //! # Ok(())
 //! # }
 //! ```
-mod changed;
 mod failure;
 mod link;
 mod moment;

@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use presently_accounts::store::{AuditEntry, CredentialSession, Rotation};
 use presently_accounts::{
-    Account, AccountId, ApiKey, Changes, NewAccount, NewApiKey, WhichKey, fold_case, username_look,
+    Account, AccountId, ApiKey, Changes, NewAccount, NewApiKey, StoreError, WhichKey, fold_case, username_look,
 };
 
-use crate::changed::{changed, made};
 use crate::failure::Failure;
 use crate::link::{Link, Values};
 use crate::moment::kept;
@@ -41,10 +40,10 @@ pub(crate) async fn insert<L: Link>(
         .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name))
         .text(&username_look(&new.username));
     let inserted = link.rows(query).await?;
-    let Some(row) = inserted.first() else { return Err(Failure::UsernameTaken) };
+    let Some(row) = inserted.first() else { return Err(Failure::Rule(StoreError::UsernameTaken)) };
     let id = AccountId(row.number(0)?);
     log(link, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
-    Ok(made(id, new, now))
+    Ok(new.made(id, now))
 }
 
 pub(crate) async fn update<L: Link>(
@@ -58,10 +57,15 @@ pub(crate) async fn update<L: Link>(
          bio = $7, role = $8, status = $9, is_active = $10, is_staff = $11, email_verified = $12, is_approved = $13, \
          updated_at = $14, tokens_valid_after = $15, search_key = $16 WHERE id = $1";
     const END: &str = "UPDATE credential_sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL";
-    let found = link.rows(L::query(L::Dialect::ACCOUNT_TO_CHANGE).number(id.0)).await?;
-    let old = account(found.first().ok_or(Failure::NotFound)?)?;
-    let ends_sessions = changes.end_sessions;
-    let new = changed(old, changes, now);
+    if changes.may_take_an_admin() {
+        hold_admins(link).await?;
+    }
+    let old = account_to_change(link, id).await?;
+    let (was_admin, ends_sessions) = (old.is_active_admin(), changes.end_sessions);
+    let new = old.changed(changes, now).map_err(Failure::Rule)?;
+    if was_admin && !new.is_active_admin() {
+        refuse_last_admin(link, id).await?;
+    }
     let query = L::query(SQL)
         .number(id.0)
         .text(&new.email)
@@ -88,12 +92,33 @@ pub(crate) async fn update<L: Link>(
 }
 
 pub(crate) async fn delete<L: Link>(link: &mut L, id: AccountId, audit: Option<AuditEntry>) -> Result<(), Failure> {
-    // Its credential sessions go with it, by their foreign key.
-    let gone = link.execute(L::query("DELETE FROM users WHERE id = $1").number(id.0)).await?;
-    if gone == 0 {
-        return Err(Failure::NotFound);
+    hold_admins(link).await?;
+    if account_to_change(link, id).await?.is_active_admin() {
+        refuse_last_admin(link, id).await?;
     }
+    // Its credential sessions go with it, by their foreign key.
+    link.execute(L::query("DELETE FROM users WHERE id = $1").number(id.0)).await?;
     log(link, audit).await
+}
+
+/// The account as it stands, which nobody else changes before this transaction ends.
+async fn account_to_change<L: Link>(link: &mut L, id: AccountId) -> Result<Account, Failure> {
+    let found = link.rows(L::query(L::Dialect::ACCOUNT_TO_CHANGE).number(id.0)).await?;
+    account(found.first().ok_or(Failure::Rule(StoreError::NotFound))?)
+}
+
+/// From here to the end of the transaction nobody else takes an admin away. **Comes before any lock on an account.**
+async fn hold_admins<L: Link>(link: &mut L) -> Result<(), Failure> {
+    if let Some(hold) = L::Dialect::HOLD_ADMINS {
+        link.execute(L::query(hold)).await?;
+    }
+    Ok(())
+}
+
+/// Refuses to go on when there is no other active admin than this one.
+async fn refuse_last_admin<L: Link>(link: &mut L, id: AccountId) -> Result<(), Failure> {
+    let others = link.rows(L::query(L::Dialect::OTHER_ADMIN).number(id.0)).await?;
+    if others.is_empty() { Err(Failure::Rule(StoreError::LastAdmin)) } else { Ok(()) }
 }
 
 /// A line in the log.

@@ -111,6 +111,7 @@ pub async fn update_changes_what_it_names_and_nothing_else(store: Subject) {
         is_staff: Some(true),
         email_verified: Some(true),
         is_approved: Some(false),
+        approve: false,
         end_sessions: false,
     };
     let changed = store.update(made.id, &changes, at(2), None).await.expect("it is changed");

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod changes;
 pub mod keys;
 pub mod pages;
+pub mod rules;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -42,6 +43,10 @@ macro_rules! __account_store_cases {
             accounts::only_admins_who_may_sign_in_are_counted
             accounts::barred_are_those_who_may_not_be_present
             accounts::two_inserts_of_one_name_at_once_make_one_account
+            rules::only_a_pending_account_is_approved
+            rules::a_ban_beside_an_approval_holds
+            rules::the_last_active_admin_stays_one
+            rules::two_admins_who_try_it_on_each_other_at_once_leave_one
             pages::search_looks_into_every_name_in_any_case
             pages::search_takes_wildcards_literally
             pages::filters_narrow_and_combine

@@ -209,7 +209,7 @@ pub(crate) async fn show(State(app): State<App>, id: AccountPath) -> Result<axum
         (status = 200, body = User),
         (status = 400, description = "Sentences by field in `errors`", body = ProblemBody<'static>),
         (status = 404, description = "`user_not_found`", body = ProblemBody<'static>),
-        (status = 409, description = "`not_yourself`: nobody deactivates themselves", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`: nobody deactivates themselves; `last_admin`", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn patch(
@@ -220,7 +220,7 @@ pub(crate) async fn patch(
 ) -> Result<axum::Json<User>, Problem> {
     let deactivates = sent.is_active == Some(false);
     if deactivates {
-        not_oneself(&by, id, "deactivate")?;
+        not_oneself(&app, &by, id, "deactivate").await?;
     }
     let what: Vec<_> = [
         sent.email.as_ref().map(|_| "email".to_owned()),
@@ -256,7 +256,7 @@ pub(crate) async fn patch(
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, description = "`user_not_found`", body = ProblemBody<'static>),
-        (status = 409, description = "`not_yourself`", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`, `last_admin`", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn delete(
@@ -264,7 +264,7 @@ pub(crate) async fn delete(
     by: By,
     AccountPath(id): AccountPath,
 ) -> Result<StatusCode, Problem> {
-    not_oneself(&by, id, "delete")?;
+    not_oneself(&app, &by, id, "delete").await?;
     let audit = by.audit(&app, "delete", Some(id), "");
     app.erase(id, audit).await?;
     Ok(StatusCode::NO_CONTENT)

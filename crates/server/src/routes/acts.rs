@@ -18,12 +18,15 @@ const REASON_CHARS_MAX: usize = 500;
 
 type Answer = Result<axum::Json<Message>, Problem>;
 
-/// Refuses what admins may not do to themselves.
-pub(crate) fn not_oneself(by: &By, id: AccountId, what: &str) -> Result<(), Problem> {
-    if by.0.account == id {
-        return Err(Problem::new(StatusCode::CONFLICT, "not_yourself", format!("You cannot {what} yourself.")));
+/// Refuses what admins may not do to themselves. Whether there is another admin decides the database; here it only says why.
+pub(crate) async fn not_oneself(app: &App, by: &By, id: AccountId, what: &str) -> Result<(), Problem> {
+    if by.0.account != id {
+        return Ok(());
     }
-    Ok(())
+    if app.accounts().store().admin_count().await? <= 1 {
+        return Err(Problem::last_admin());
+    }
+    Err(Problem::new(StatusCode::CONFLICT, "not_yourself", format!("You cannot {what} yourself.")))
 }
 
 fn reason(why: Why) -> Result<String, Problem> {
@@ -42,7 +45,7 @@ async fn stop(
     action: &'static str,
     status: AccountStatus,
 ) -> Answer {
-    not_oneself(by, id, action)?;
+    not_oneself(app, by, id, action).await?;
     let audit = by.audit(app, action, Some(id), reason(why)?);
     let changes = Changes { status: Some(status), end_sessions: true, ..Changes::default() };
     let account = app.change(id, changes, audit).await?;
@@ -69,7 +72,7 @@ pub(crate) async fn force_logout(State(app): State<App>, by: By, id: AccountPath
     responses(
         (status = 200, body = Message),
         (status = 404, body = ProblemBody<'static>),
-        (status = 409, description = "`not_yourself`", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`, `last_admin`", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn suspend(State(app): State<App>, by: By, id: AccountPath, Json(why): Json<Why>) -> Answer {
@@ -83,7 +86,7 @@ pub(crate) async fn suspend(State(app): State<App>, by: By, id: AccountPath, Jso
     responses(
         (status = 200, body = Message),
         (status = 404, body = ProblemBody<'static>),
-        (status = 409, description = "`not_yourself`", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`, `last_admin`", body = ProblemBody<'static>),
     )
 )]
 pub(crate) async fn ban(State(app): State<App>, by: By, id: AccountPath, Json(why): Json<Why>) -> Answer {
@@ -108,17 +111,23 @@ pub(crate) async fn activate(
     Ok(message(format!("{} is active", account.username)))
 }
 
-/// Approves an account; a pending one becomes active.
+/// Approves a pending account: it becomes active. An active one stays as it is; a suspended or banned one is not for this call.
 #[utoipa::path(
     post, path = "/api/users/admin/users/{id}/approve/", tag = "admin", request_body = Option<Why>,
     security(("token" = [])), params(("id" = i64, Path)),
-    responses((status = 200, body = Message), (status = 404, body = ProblemBody<'static>))
+    responses(
+        (status = 200, body = Message),
+        (status = 404, body = ProblemBody<'static>),
+        (status = 409, description = "`not_pending`: it is suspended or banned, and stays so", body = ProblemBody<'static>),
+    )
 )]
-pub(crate) async fn approve(State(app): State<App>, by: By, id: AccountPath, Json(why): Json<Why>) -> Answer {
-    let audit = by.audit(&app, "approve", Some(id.0), reason(why)?);
-    let pending = account(&app, id).await?.status == AccountStatus::Pending;
-    let changes =
-        Changes { status: pending.then_some(AccountStatus::Active), is_approved: Some(true), ..Changes::default() };
-    let account = app.change(id.0, changes, audit).await?;
+pub(crate) async fn approve(
+    State(app): State<App>,
+    by: By,
+    AccountPath(id): AccountPath,
+    Json(why): Json<Why>,
+) -> Answer {
+    let audit = by.audit(&app, "approve", Some(id), reason(why)?);
+    let account = app.change(id, Changes { approve: true, ..Changes::default() }, audit).await?;
     Ok(message(format!("{} is approved", account.username)))
 }

@@ -215,7 +215,7 @@ impl PostgresStores {
         match copied {
             Ok(copied) => Ok(held.end(Ok(copied)).await?),
             Err(error) => {
-                let undone: Result<(), Failure> = held.end(Err(Failure::NotFound)).await;
+                let undone: Result<(), Failure> = held.end(Err(Failure::Refused(String::new()))).await;
                 drop(undone);
                 Err(error)
             }

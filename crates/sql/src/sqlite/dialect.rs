@@ -9,6 +9,9 @@ use crate::rows::accounts::{insert_session, select_accounts};
 
 impl Dialect for sqlx::Sqlite {
     const ACCOUNT_TO_CHANGE: &'static str = select_accounts!("FROM users u WHERE u.id = $1");
+    const HOLD_ADMINS: Option<&'static str> = None;
+    const OTHER_ADMIN: &'static str = "SELECT id FROM users WHERE id <> $1 \
+         AND (is_staff = 1 OR role = 'admin') AND is_active = 1 AND status = 'active' LIMIT 1";
     const REFUSED_SESSION: &'static str = insert_session!("FROM users WHERE id = $2 ON CONFLICT (id) DO NOTHING");
 
     fn changed(done: &SqliteQueryResult) -> u64 {

@@ -2,9 +2,10 @@
 
 use std::future::IntoFuture;
 
+use presently_accounts::{AccountStatus, Draft, Role};
 use serde_json::json;
 
-use crate::harness::{Answer, Call, PASSWORD, TestServer, secs, text};
+use crate::harness::{Answer, Call, PASSWORD, TestServer, Visitor, draft, secs, text};
 
 #[tokio::test]
 async fn a_hundred_logins_of_one_user_at_once() {
@@ -197,6 +198,55 @@ async fn deletion_among_heartbeats_leaves_nothing() {
         let online = admin.get("/api/users/admin/users/online/").await.ok();
         assert_eq!(online["count"], 1, "{online}");
         assert_eq!(server.history(alice.id).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_ban_beside_approvals_holds() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    for round in 0..10 {
+        let id = server.account_in(&format!("alice-{round}"), AccountStatus::Pending).await;
+        let about = format!("/api/users/admin/users/{id}/");
+        let calls = (0..9).map(|n| admin.post(&format!("{about}{}/", if n == 4 { "ban" } else { "approve" })));
+        let answers = all_at_once(calls).await;
+        answers[4].ok();
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            answer.problem(409, "not_pending");
+        }
+        assert_eq!(admin.get(&about).await.ok()["status"], "banned", "round {round}");
+        server.advance(secs(2)).await;
+        server.foreign(id, "alice").post("/api/users/heartbeat/").await.problem(403, "account_not_active");
+    }
+}
+
+#[tokio::test]
+async fn two_admins_who_try_it_on_each_other_at_once_leave_one() {
+    let server = TestServer::start().await;
+    let mut one = server.admin().await;
+    let tries = ["delete", "suspend", "ban", "demote", "deactivate"];
+    for (round, what) in tries.iter().cycle().take(3 * tries.len()).enumerate() {
+        let name = format!("boss-{round}");
+        server.account_with(Draft { role: Role::Admin, ..draft(&name) }).await;
+        let other = server.login(&name).await;
+        let on = |by: &Visitor, id: i64| {
+            let about = format!("/api/users/admin/users/{id}/");
+            match *what {
+                "delete" => by.delete(&about),
+                "demote" => by.patch(&about).json(json!({"role": "user"})),
+                "deactivate" => by.patch(&about).json(json!({"is_active": false})),
+                act => by.post(&format!("{about}{act}/")),
+            }
+        };
+        let answers = all_at_once([on(&one, other.id), on(&other, one.id)]).await;
+        let done = answers.iter().filter(|answer| answer.status < 300).count();
+        assert_eq!(done, 1, "{what}: {answers:?}");
+        // Who came too late is refused for what they are by then, or for what would be left.
+        let refused = answers.iter().find(|answer| answer.status >= 300).map(|answer| answer.status);
+        assert!(matches!(refused, Some(401 | 403 | 409)), "{what}: {answers:?}");
+        let left = if answers[0].status < 300 { one.clone() } else { other };
+        left.get("/api/users/admin/users/").await.ok();
+        one = left;
     }
 }
 

@@ -90,6 +90,25 @@ async fn an_approved_user_may_sign_in() {
 }
 
 #[tokio::test]
+async fn nobody_suspended_or_banned_is_approved() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    for (act, state) in [("suspend", "suspended"), ("ban", "banned")] {
+        let alice = server.visitor(act).await;
+        admin.act(alice.id, act).await;
+        let before = admin.get(&format!("/api/users/admin/users/{}/", alice.id)).await.ok();
+        admin.post(&about(alice.id, "approve")).await.problem(409, "not_pending");
+        let after = admin.get(&format!("/api/users/admin/users/{}/", alice.id)).await.ok();
+        assert_eq!(after, before);
+        assert_eq!(after["status"], state);
+        server.advance(secs(2)).await;
+        server.foreign(alice.id, act).post("/api/users/heartbeat/").await.problem(403, "account_not_active");
+    }
+    let audit = admin.get("/api/users/admin/audit/").await.ok();
+    assert!(!audit.to_string().contains("approve"), "what was refused is no act: {audit}");
+}
+
+#[tokio::test]
 async fn doing_it_twice_is_no_error() {
     let server = TestServer::start().await;
     let admin = server.admin().await;

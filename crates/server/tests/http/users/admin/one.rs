@@ -1,8 +1,9 @@
 //! `/api/users/admin/users/{id}/`
 
+use presently_accounts::{Draft, Role};
 use serde_json::json;
 
-use crate::harness::{PASSWORD, Shown, TICK, TestServer, find, secs};
+use crate::harness::{PASSWORD, Shown, TICK, TestServer, draft, find, secs};
 
 #[tokio::test]
 async fn get_is_user() {
@@ -164,8 +165,34 @@ async fn who_gets_the_name_of_a_deleted_account_is_somebody_else() {
 async fn nobody_deletes_themselves() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
-    admin.delete(&path(admin.id)).await.is(409);
+    server.account_with(Draft { role: Role::Admin, ..draft("second") }).await;
+    admin.delete(&path(admin.id)).await.problem(409, "not_yourself");
+    admin.patch(&path(admin.id)).json(json!({"is_active": false})).await.problem(409, "not_yourself");
     admin.get("/api/auth/profile/").await.ok();
+}
+
+#[tokio::test]
+async fn the_last_active_admin_stays_one() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let idle = server.account_with(Draft { role: Role::Admin, ..draft("idle") }).await;
+    admin.act(idle, "suspend").await;
+    let before = admin.get(&path(admin.id)).await.ok();
+    for patch in [json!({"role": "user", "first_name": "X"}), json!({"role": "moderator"}), json!({"is_active": false})]
+    {
+        admin.patch(&path(admin.id)).json(patch).await.problem(409, "last_admin");
+    }
+    admin.delete(&path(admin.id)).await.problem(409, "last_admin");
+    for act in ["suspend", "ban"] {
+        admin.post(&format!("{}{act}/", path(admin.id))).await.problem(409, "last_admin");
+    }
+    assert_eq!(admin.get(&path(admin.id)).await.ok()["role"], before["role"]);
+    assert_eq!(admin.get(&path(admin.id)).await.ok()["updated_at"], before["updated_at"]);
+
+    admin.patch(&path(admin.id)).json(json!({"role": "user", "is_staff": true})).await.ok();
+    admin.act(idle, "activate").await;
+    admin.patch(&path(admin.id)).json(json!({"is_staff": false})).await.ok();
+    admin.get("/api/users/admin/users/").await.problem(403, "permission_denied");
 }
 
 #[tokio::test]
