@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header};
 use presently_accounts::memory::MemoryStore;
 use presently_accounts::store::{AccountStore, CredentialSession};
-use presently_accounts::{AccountStatus, Accounts, NewAccount, PasswordHash, Role, SecretKey, Settings};
+use presently_accounts::{AccountStatus, Accounts, NewAccount, PasswordHash, RefreshTokens, Role, SecretKey, Settings};
 use serde_json::json;
 
 const SECRET: &str = "a secret that nobody else knows of";
@@ -24,12 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now: Timestamp = "2026-11-24T01:54:46Z".parse()?;
     let end = now + Duration::from_secs(3_600);
     let store = Arc::new(MemoryStore::new());
-    let settings = Settings {
-        secret: SecretKey::new(SECRET)?,
-        access_lifetime: Duration::from_secs(3_600),
-        refresh_lifetime: Duration::from_secs(3_600),
-    };
-    let accounts = Accounts::new(store.clone(), settings);
+    let accounts = Accounts::new(store.clone(), Settings::new(SecretKey::new(SECRET)?));
 
     let mut tokens = [Vec::new(), Vec::new()];
     for n in 0..USERS {
@@ -49,12 +44,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let session = CredentialSession {
             id: format!("session-id-of-22-{n:05}"),
             account,
-            refresh_jti: "x".to_owned(),
+            refresh: RefreshTokens::one("x"),
             address: String::new(),
             device: String::new(),
             created_at: now,
+            refreshed_at: now,
             expires_at: end,
             ended_at: None,
+            ended_by_admin: false,
         };
         store.open_session(&session).await?;
         for (turn, tokens) in tokens.iter_mut().enumerate() {

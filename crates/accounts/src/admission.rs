@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use crate::cache::Known;
 use crate::service::Accounts;
 use crate::session::foreign_session;
-use crate::token::{Claims, Kind, TOKEN_MAX};
+use crate::store::CredentialSession;
+use crate::token::{Claims, Kind, TOKEN_MAX, moment};
 use crate::{AuthError, Caller, StoreError};
 
 impl Accounts {
@@ -54,7 +55,8 @@ impl Accounts {
         }
         self.admit(&claims, now, as_of).await?;
         let row = self.inner.store.session(&claims.session).await?;
-        if row.is_some_and(|row| row.refresh_jti == claims.jti) { Ok(()) } else { Err(AuthError::TokenNotValid) }
+        let is_good = |row: CredentialSession| row.refresh.admits(&claims.jti, self.inner.rotation, now);
+        if row.is_some_and(is_good) { Ok(()) } else { Err(AuthError::TokenNotValid) }
     }
 
     /// What a token of this kind says, if its time is now.
@@ -105,7 +107,7 @@ impl Accounts {
     /// would outlive an end of all sessions until then, at another node or after a restart.
     async fn open_foreign(&self, claims: &Claims, now: Timestamp) -> Result<bool, StoreError> {
         let store = &self.inner.store;
-        let row = foreign_session(&claims.session, claims.account, claims.expires_at, now);
+        let row = foreign_session(&claims.session, claims.account, moment(claims.expires_at), now);
         let Err(error) = store.open_session(&row).await else { return Ok(true) };
         // Of two requests at once the other one opened it.
         match store.session(&claims.session).await? {

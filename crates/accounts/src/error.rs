@@ -15,6 +15,12 @@ pub enum StoreError {
     /// Another account has this username.
     #[error("the username is taken")]
     UsernameTaken,
+    /// Another account has this e-mail address.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The password is another one by now.
+    #[error("the password was changed meanwhile")]
+    PasswordChanged,
     /// No such account.
     #[error("there is no such account")]
     NotFound,

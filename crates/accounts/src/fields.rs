@@ -2,7 +2,7 @@
 
 use crate::new_password::objection;
 use crate::username::{self, normal_username};
-use crate::{Changes, Draft, FieldErrors, ServiceError};
+use crate::{Changes, Draft, FieldErrors, ServiceError, StoreError};
 
 const EMAIL_MAX: usize = 254;
 const EMAIL_LOCAL_MAX: usize = 64;
@@ -22,6 +22,28 @@ pub(crate) fn username_looks_taken() -> ServiceError {
     ServiceError::Invalid([("username", vec![sentence])].into())
 }
 
+/// What a store refused, in the words of the field that is why. Whether a name was taken as it stands was asked before.
+pub(crate) fn taken(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::UsernameTaken => username_looks_taken(),
+        StoreError::EmailTaken => {
+            let sentence = "A user with that email address already exists.".to_owned();
+            ServiceError::Invalid([("email", vec![sentence])].into())
+        }
+        other => other.into(),
+    }
+}
+
+/// What is wrong by one or the other, told at once.
+pub(crate) fn all(one: Result<(), ServiceError>, other: Result<(), ServiceError>) -> Result<(), ServiceError> {
+    match (one, other) {
+        (Err(ServiceError::Invalid(one)), Err(ServiceError::Invalid(other))) => {
+            Err(ServiceError::Invalid(one.into_iter().chain(other).collect()))
+        }
+        (one, other) => one.and(other),
+    }
+}
+
 pub(crate) fn check_draft(draft: &Draft) -> Result<(), ServiceError> {
     let mut errors = FieldErrors::new();
     note(&mut errors, "username", username::objection(&normal_username(&draft.username)));
@@ -34,6 +56,11 @@ pub(crate) fn check_draft(draft: &Draft) -> Result<(), ServiceError> {
 
 pub(crate) fn check_changes(changes: &Changes) -> Result<(), ServiceError> {
     let mut errors = FieldErrors::new();
+    note(
+        &mut errors,
+        "username",
+        changes.username.as_deref().and_then(|name| username::objection(&normal_username(name))),
+    );
     note(&mut errors, "email", changes.email.as_deref().and_then(email));
     note(&mut errors, "first_name", changes.first_name.as_deref().and_then(line));
     note(&mut errors, "last_name", changes.last_name.as_deref().and_then(line));

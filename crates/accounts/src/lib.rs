@@ -5,18 +5,13 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use std::time::Duration;
 //!
 //! use presently_accounts::memory::MemoryStore;
 //! use presently_accounts::{Accounts, Device, Draft, SecretKey, Settings};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = Settings {
-//!     secret: SecretKey::new("a secret that nobody else knows of")?,
-//!     access_lifetime: Duration::from_secs(3_600),
-//!     refresh_lifetime: Duration::from_secs(7 * 86_400),
-//! };
+//! let settings = Settings::new(SecretKey::new("a secret that nobody else knows of")?);
 //! let accounts = Accounts::new(Arc::new(MemoryStore::new()), settings);
 //! let now = "2026-11-24T01:54:46Z".parse()?;
 //! let draft = Draft { username: "alice".into(), password: "correct horse".into(), ..Draft::default() };
@@ -52,9 +47,11 @@ mod manage;
 pub mod memory;
 mod network;
 mod new_password;
+mod own_password;
 mod password;
 #[cfg(test)]
 mod polled;
+mod refresh;
 mod service;
 mod session;
 pub mod store;
@@ -68,6 +65,9 @@ pub use api_key::{ApiKey, ApiKeyId, KeyHash, MadeKey, NewApiKey, WhichKey, looks
 pub use changes::Changes;
 pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, StoreError};
 pub use new_password::check_new_password;
+pub use own_password::PasswordError;
+pub use refresh::{RefreshRotation, RefreshTokens};
 pub use service::{Accounts, Admission, Caller, Device, Draft, Refreshed, Settings, SignedIn, TokenPair};
+pub use session::SessionEnd;
 pub use token::{SecretKey, WeakSecret};
 pub use username::{normal_username, username_look};

@@ -13,7 +13,9 @@ use crate::store::CredentialSession;
 use crate::throttle::Refusal;
 use crate::token::random_id;
 use crate::username::{may_be_username, normal_username};
-use crate::{Account, AccountId, AccountStatus, Device, Draft, LoginError, ServiceError, SignedIn, StoreError};
+use crate::{
+    Account, AccountId, AccountStatus, Device, Draft, LoginError, RefreshTokens, ServiceError, SignedIn, StoreError,
+};
 
 const USER_AGENT_MAX: usize = 256;
 /// How often a login begins anew when the account was changed under it.
@@ -143,17 +145,20 @@ impl Accounts {
     async fn open(&self, account: &Account, device: &Device, now: Timestamp) -> Result<Option<SignedIn>, StoreError> {
         let inner = &self.inner;
         let as_of = inner.cache.epoch();
+        let (refresh_jti, until) = (random_id(), inner.lifetimes.last_second(now));
         let row = CredentialSession {
             id: random_id(),
             account: account.id,
-            refresh_jti: random_id(),
+            refresh: RefreshTokens::one(refresh_jti.as_str()),
             address: device.address.to_canonical().to_string(),
             device: shown(&device.user_agent),
             created_at: now,
-            expires_at: inner.lifetimes.end(now),
+            refreshed_at: now,
+            expires_at: inner.lifetimes.end(now, until),
             ended_at: None,
+            ended_by_admin: false,
         };
-        let tokens = inner.keys.issue(account.id, &row.id, &row.refresh_jti, now, inner.lifetimes);
+        let tokens = inner.keys.issue(account.id, &row.id, &refresh_jti, now, inner.lifetimes, until);
         let tokens = tokens.ok_or_else(|| StoreError::Unavailable("tokens cannot be signed".to_owned()))?;
         if !inner.store.open_session(&row).await? {
             return Ok(None);
@@ -161,7 +166,7 @@ impl Accounts {
         // What was changed before the session was there did not end it: it is looked at once more.
         let current = inner.store.account(account.id).await?;
         let Some(current) = current.filter(|current| is_as_it_was(current, account)) else {
-            inner.store.end_session(&row, now).await?;
+            inner.store.end_session(&row, now, None).await?;
             return Ok(None);
         };
         let session = row.id.into();
@@ -201,7 +206,6 @@ impl From<Busy> for LoginError {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::memory::MemoryStore;
@@ -217,11 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_refusal_that_could_tell_something_costs_one_hash_and_the_others_none() {
-        let settings = Settings {
-            secret: SecretKey::random(),
-            access_lifetime: Duration::from_secs(3_600),
-            refresh_lifetime: Duration::from_secs(86_400),
-        };
+        let settings = Settings::new(SecretKey::random());
         let accounts = Accounts::new(Arc::new(MemoryStore::new()), settings);
         let now = "2026-11-24T01:54:46Z".parse().expect("a time");
         let device = Device { address: [192, 0, 2, 7].into(), user_agent: String::new() };

@@ -47,14 +47,42 @@ impl Accounts {
             email_verified: false,
             is_approved: draft.status == AccountStatus::Active,
         };
-        match self.inner.store.insert(&account, now, audit.as_ref()).await {
-            Err(StoreError::UsernameTaken) => Err(fields::username_looks_taken()),
-            made => Ok(made?),
+        self.inner.store.insert(&account, now, audit.as_ref()).await.map_err(fields::taken)
+    }
+
+    /// Changes as somebody typed them, checked, for [`Self::update`]; with `password` a new password too, which is hashed here and
+    /// ends the sessions of the old one.
+    pub async fn prepare(
+        &self,
+        id: AccountId,
+        changes: Changes,
+        password: Option<&str>,
+    ) -> Result<Changes, ServiceError> {
+        if changes.username.is_none() && password.is_none() {
+            fields::check_changes(&changes)?;
+            return Ok(changes);
         }
+        let account = self.inner.store.account(id).await?.ok_or(StoreError::NotFound)?;
+        // The name that an account has may be older than the rules for names.
+        let username = changes.username.filter(|name| *name != account.username);
+        let changes = Changes { username: username.map(|name| normal_username(&name).into_owned()), ..changes };
+        let checked = password.map_or(Ok(()), |password| {
+            let username = changes.username.as_deref().unwrap_or(&account.username);
+            check_new_password("password", password, username, changes.email.as_deref().unwrap_or(&account.email))
+        });
+        fields::all(fields::check_changes(&changes), checked)?;
+        if let Some(name) = &changes.username
+            && self.inner.store.account_named(name).await?.is_some_and(|named| named.id != id)
+        {
+            return Err(fields::username_taken());
+        }
+        let Some(password) = password else { return Ok(changes) };
+        let password = Some(self.inner.hashing.hash(Network::NONE, password).await?);
+        Ok(Changes { password, end_sessions: true, ..changes })
     }
 
     /// Changes an account. A change that takes away (to another state than active, or deactivated) ends the sessions, asked for or
-    /// not. A new password belongs to [`Self::set_password`].
+    /// not. A new password belongs to [`Self::prepare`].
     pub async fn update(
         &self,
         id: AccountId,
@@ -66,13 +94,9 @@ impl Accounts {
         let takes_away =
             changes.is_active == Some(false) || changes.status.is_some_and(|status| status != AccountStatus::Active);
         let changes = Changes { end_sessions: changes.end_sessions || takes_away, ..changes };
-        let touches_rights = changes.end_sessions
-            || changes.role.is_some()
-            || changes.is_staff.is_some()
-            || changes.status.is_some()
-            || changes.is_active.is_some();
+        let touches_rights = changes.end_sessions || changes.approve || changes.may_take_an_admin();
         let _revocation = touches_rights.then(|| self.inner.cache.revocation(id));
-        Ok(self.inner.store.update(id, &changes, now, audit.as_ref()).await?)
+        self.inner.store.update(id, &changes, now, audit.as_ref()).await.map_err(fields::taken)
     }
 
     /// Checks and hashes a new password; then sets it and ends the sessions of the old one.
@@ -83,12 +107,8 @@ impl Accounts {
         now: Timestamp,
         audit: Option<AuditEntry>,
     ) -> Result<Account, ServiceError> {
-        let account = self.inner.store.account(id).await?.ok_or(StoreError::NotFound)?;
-        check_new_password("password", password, &account.username, &account.email)?;
-        let password = Some(self.inner.hashing.hash(Network::NONE, password).await?);
-        let changes = Changes { password, end_sessions: true, ..Changes::default() };
-        let _revocation = self.inner.cache.revocation(id);
-        Ok(self.inner.store.update(id, &changes, now, audit.as_ref()).await?)
+        let changes = self.prepare(id, Changes::default(), Some(password)).await?;
+        self.update(id, changes, now, audit).await
     }
 
     /// Erases an account with its sessions.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::store::{AccountStore, AuditEntry, CredentialSession, Live, Ordering, Page, PageQuery, Rotation};
+use crate::store::{AccountStore, AuditEntry, CredentialSession, Live, Ordering, Page, PageQuery, Rotation, Trade};
 use crate::{Account, AccountId, ApiKey, Changes, NewAccount, PasswordHash, StoreError, fold_case, username_look};
 
 const CHANGES_MAX: usize = 10_000;
@@ -49,10 +49,17 @@ impl State {
         self.changes.insert(id, self.last_change);
     }
 
-    fn end_sessions_of(&mut self, id: AccountId, now: Timestamp) {
-        for session in self.sessions.values_mut().filter(|session| session.account == id) {
+    fn end_sessions_of(&mut self, id: AccountId, spare: Option<&str>, now: Timestamp) {
+        let ends = |session: &&mut CredentialSession| session.account == id && spare != Some(session.id.as_str());
+        for session in self.sessions.values_mut().filter(ends) {
             session.ended_at.get_or_insert(now);
         }
+    }
+
+    fn refuse_taken_email(&self, email: &str, of: Option<AccountId>) -> Result<(), StoreError> {
+        let key = fold_case(email);
+        let has_it = |account: &Account| Some(account.id) != of && fold_case(&account.email) == key;
+        if !key.is_empty() && self.accounts.values().any(has_it) { Err(StoreError::EmailTaken) } else { Ok(()) }
     }
 
     /// Refuses to go on when this is an active admin and there is no other.
@@ -65,10 +72,6 @@ impl State {
     fn log(&mut self, audit: Option<&AuditEntry>) {
         self.audit.extend(audit.cloned());
     }
-}
-
-fn is_live(session: &CredentialSession, now: Timestamp) -> bool {
-    session.ended_at.is_none() && session.expires_at > now
 }
 
 #[async_trait]
@@ -142,6 +145,7 @@ impl AccountStore for MemoryStore {
         if state.ids_by_name.contains_key(&name) || state.ids_by_look.contains_key(&look) {
             return Err(StoreError::UsernameTaken);
         }
+        state.refuse_taken_email(&account.email, None)?;
         state.last_id += 1;
         let id = AccountId(state.last_id);
         let account = account.clone().made(id, now);
@@ -164,13 +168,30 @@ impl AccountStore for MemoryStore {
     ) -> Result<Account, StoreError> {
         let mut state = self.state.lock();
         let old = state.accounts.get(&id).cloned().ok_or(StoreError::NotFound)?;
+        let (old_name, old_email) = (fold_case(&old.username), fold_case(&old.email));
+        let old_look = username_look(&old.username);
         let account = old.changed(changes.clone(), now)?;
+        let name = fold_case(&account.username);
+        if name != old_name && state.ids_by_name.contains_key(&name) {
+            return Err(StoreError::UsernameTaken);
+        }
+        let look = username_look(&account.username);
+        if state.ids_by_look.get(&look).is_some_and(|other| *other != id) {
+            return Err(StoreError::UsernameTaken);
+        }
+        if fold_case(&account.email) != old_email {
+            state.refuse_taken_email(&account.email, Some(id))?;
+        }
         if !account.is_active_admin() {
             state.refuse_last_admin(id)?;
         }
+        state.ids_by_name.remove(&old_name);
+        state.ids_by_name.insert(name, id);
+        state.ids_by_look.remove(&old_look);
+        state.ids_by_look.insert(look, id);
         state.accounts.insert(id, account.clone());
         if changes.end_sessions {
-            state.end_sessions_of(id, now);
+            state.end_sessions_of(id, changes.spare.as_deref(), now);
         }
         state.changed(id);
         state.log(audit);
@@ -230,41 +251,35 @@ impl AccountStore for MemoryStore {
     async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError> {
         let state = self.state.lock();
         let mut live: Vec<_> =
-            state.sessions.values().filter(|s| s.account == account && is_live(s, now)).cloned().collect();
+            state.sessions.values().filter(|s| s.account == account && s.is_live(now)).cloned().collect();
         live.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         live.truncate(SESSIONS_MAX);
         Ok(live)
     }
 
-    async fn rotate(
-        &self,
-        id: &str,
-        old_jti: &str,
-        new_jti: &str,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
+    async fn rotate(&self, id: &str, trade: &Trade, now: Timestamp) -> Result<Rotation, StoreError> {
         let mut state = self.state.lock();
-        let Some(session) = state.sessions.get_mut(id).filter(|session| is_live(session, now)) else {
-            return Ok(Rotation::Gone);
-        };
-        if session.refresh_jti == old_jti {
-            new_jti.clone_into(&mut session.refresh_jti);
-            session.expires_at = expires_at;
-            return Ok(Rotation::Rotated);
+        let Some(session) = state.sessions.get_mut(id) else { return Ok(Rotation::Gone) };
+        let (outcome, account) = (session.trade(trade, now), session.account);
+        if outcome == Rotation::Reused {
+            state.changed(account);
         }
-        session.ended_at = Some(now);
-        let account = session.account;
-        state.changed(account);
-        Ok(Rotation::Reused)
+        Ok(outcome)
     }
 
-    async fn end_session(&self, session: &CredentialSession, now: Timestamp) -> Result<(), StoreError> {
+    async fn end_session(
+        &self,
+        session: &CredentialSession,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<(), StoreError> {
         let mut state = self.state.lock();
-        let foreign = session.refresh_jti.is_empty() && state.accounts.contains_key(&session.account);
+        let foreign = session.refresh.is_none() && state.accounts.contains_key(&session.account);
         match state.sessions.get_mut(&session.id) {
             Some(row) if row.account == session.account => {
-                row.ended_at.get_or_insert(now);
+                if row.ended_at.is_none() {
+                    (row.ended_at, row.ended_by_admin) = (Some(now), session.ended_by_admin);
+                }
             }
             Some(_) => return Ok(()),
             None if foreign => {
@@ -274,6 +289,7 @@ impl AccountStore for MemoryStore {
             None => return Ok(()),
         }
         state.changed(session.account);
+        state.log(audit);
         Ok(())
     }
 

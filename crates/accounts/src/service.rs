@@ -12,7 +12,7 @@ use crate::hashing::Hashing;
 use crate::store::AccountStore;
 use crate::throttle::Throttle;
 use crate::token::{Keys, Lifetimes};
-use crate::{Account, AccountId, AccountStatus, Role, SecretKey};
+use crate::{Account, AccountId, AccountStatus, RefreshRotation, Role, SecretKey};
 
 /// The settings of the service.
 #[derive(Clone, Debug)]
@@ -23,6 +23,25 @@ pub struct Settings {
     pub access_lifetime: Duration,
     /// Default 7 days. Counted in whole seconds.
     pub refresh_lifetime: Duration,
+    /// What becomes of a refresh token that is used.
+    pub refresh_rotation: RefreshRotation,
+    /// A login ends for good so long after it was made, however often it was refreshed. Default 30 days. Counted in whole seconds.
+    pub session_lifetime_max: Duration,
+}
+
+impl Settings {
+    /// The defaults, with this secret.
+    #[must_use]
+    pub fn new(secret: SecretKey) -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            secret,
+            access_lifetime: Duration::from_secs(3_600),
+            refresh_lifetime: 7 * DAY,
+            refresh_rotation: RefreshRotation::default(),
+            session_lifetime_max: 30 * DAY,
+        }
+    }
 }
 
 /// From where somebody signs in.
@@ -39,7 +58,7 @@ pub struct Device {
 pub struct TokenPair {
     /// For requests.
     pub access: String,
-    /// For [`Accounts::refresh`], once.
+    /// For [`Accounts::refresh`].
     pub refresh: String,
 }
 
@@ -120,11 +139,12 @@ impl fmt::Debug for Draft {
 /// The service. Cheap to clone; clones are one.
 ///
 /// - Signing in and out: [`login`](Self::login), [`register`](Self::register), [`refresh`](Self::refresh),
-///   [`verify`](Self::verify), [`logout`](Self::logout), [`end_sessions`](Self::end_sessions).
+///   [`verify`](Self::verify), [`logout`](Self::logout), [`end_session`](Self::end_session), [`end_sessions`](Self::end_sessions).
 /// - Each request: [`authenticate_cached`](Self::authenticate_cached), else [`authenticate`](Self::authenticate); and, after
 ///   whatever it caused, [`still_admits`](Self::still_admits).
-/// - Accounts: [`create`](Self::create), [`update`](Self::update), [`set_password`](Self::set_password),
-///   [`delete`](Self::delete), [`sessions`](Self::sessions).
+/// - Accounts: [`create`](Self::create), [`prepare`](Self::prepare) and [`update`](Self::update),
+///   [`set_password`](Self::set_password), [`check_own_password`](Self::check_own_password), [`delete`](Self::delete),
+///   [`sessions`](Self::sessions).
 /// - API keys: [`make_key`](Self::make_key), [`keys`](Self::keys), [`revoke_key`](Self::revoke_key),
 ///   [`authenticate_key`](Self::authenticate_key).
 /// - Now and then: [`follow_changes`](Self::follow_changes), [`tidy`](Self::tidy).
@@ -140,6 +160,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn AccountStore>,
     pub(crate) keys: Keys,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) rotation: RefreshRotation,
     pub(crate) hashing: Hashing,
     pub(crate) throttle: Throttle,
     pub(crate) cache: Cache,
@@ -164,7 +185,9 @@ impl Accounts {
             lifetimes: Lifetimes {
                 access_seconds: seconds(settings.access_lifetime),
                 refresh_seconds: seconds(settings.refresh_lifetime),
+                session_seconds: seconds(settings.session_lifetime_max),
             },
+            rotation: settings.refresh_rotation,
             hashing: Hashing::new(),
             throttle: Throttle::new(),
             cache: Cache::new(),

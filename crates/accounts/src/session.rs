@@ -5,12 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::service::Accounts;
-use crate::store::{AuditEntry, CredentialSession, Rotation};
+use crate::store::{AuditEntry, CredentialSession, Rotation, Trade};
 use crate::token::{Claims, Kind, moment, random_id};
-use crate::{Account, AccountId, AccountStatus, AuthError, Caller, Changes, RefreshError, Refreshed, StoreError};
+use crate::{
+    Account, AccountId, AccountStatus, AuthError, Caller, Changes, RefreshError, RefreshRotation, RefreshTokens,
+    Refreshed, StoreError, TokenPair,
+};
 
 impl Accounts {
-    /// Trades a refresh token for new tokens of its session. A refresh token is good once.
+    /// Trades a refresh token for new tokens of its session. What becomes of the old one, [`RefreshRotation`] says.
     pub async fn refresh(&self, refresh_token: &str, now: Timestamp) -> Result<Refreshed, RefreshError> {
         let inner = &self.inner;
         let claims = self.claims(refresh_token, Kind::Refresh, now)?;
@@ -19,7 +22,7 @@ impl Accounts {
         }
         let account = inner.store.account(claims.account).await?.ok_or(AuthError::UserNotFound)?;
         let row = inner.store.session(&claims.session).await?.ok_or(AuthError::TokenNotValid)?;
-        if row.account != claims.account || row.ended_at.is_some() || row.expires_at <= now {
+        if row.account != claims.account || !row.is_live(now) {
             return Err(AuthError::TokenNotValid.into());
         }
         if !account.is_active {
@@ -28,11 +31,25 @@ impl Accounts {
         if account.status != AccountStatus::Active {
             return Err(RefreshError::NotActive(account.status));
         }
-        let new_jti = random_id();
-        let tokens = inner.keys.issue(claims.account, &claims.session, &new_jti, now, inner.lifetimes);
+        let stays = inner.rotation == RefreshRotation::Off;
+        let last_second = inner.lifetimes.last_second(row.created_at);
+        // A token that stays is not good for longer than it was.
+        let until = if stays { last_second.min(row.expires_at.as_second()) } else { last_second };
+        if until <= now.as_second() {
+            return Err(AuthError::TokenNotValid.into());
+        }
+        let trade = Trade {
+            old_jti: claims.jti.clone(),
+            new_jti: if stays { claims.jti.clone() } else { random_id() },
+            rotation: inner.rotation,
+            expires_at: if stays { row.expires_at } else { inner.lifetimes.end(now, until) },
+        };
+        let tokens = inner.keys.issue(claims.account, &claims.session, &trade.new_jti, now, inner.lifetimes, until);
         let tokens = tokens.ok_or(AuthError::TokenNotValid)?;
-        let expires_at = inner.lifetimes.end(now);
-        match inner.store.rotate(&claims.session, &claims.jti, &new_jti, expires_at, now).await? {
+        match inner.store.rotate(&claims.session, &trade, now).await? {
+            Rotation::Rotated if stays => {
+                Ok(Refreshed { tokens: TokenPair { refresh: refresh_token.to_owned(), ..tokens } })
+            }
             Rotation::Rotated => Ok(Refreshed { tokens }),
             Rotation::Gone => Err(AuthError::TokenNotValid.into()),
             Rotation::Reused => {
@@ -73,13 +90,33 @@ impl Accounts {
     ) -> Result<(), StoreError> {
         let store = &self.inner.store;
         if foreign {
-            let row = foreign_session(session, account, expires_at, now);
-            return store.end_session(&row, now).await;
+            return store.end_session(&foreign_session(session, account, moment(expires_at), now), now, None).await;
         }
         match store.session(session).await? {
-            Some(row) if row.account == account => store.end_session(&row, now).await,
+            Some(row) if row.account == account => store.end_session(&row, now, None).await,
             _ => Ok(()),
         }
+    }
+
+    /// Ends one session of the account: its tokens are void when this returns. Returns whether there was anything to end.
+    pub async fn end_session(
+        &self,
+        account: AccountId,
+        session: &str,
+        how: SessionEnd,
+        now: Timestamp,
+        audit: Option<AuditEntry>,
+    ) -> Result<bool, StoreError> {
+        let _revocation = self.inner.cache.revocation(account);
+        let store = &self.inner.store;
+        let row = match store.session(session).await? {
+            Some(row) if row.account == account && row.is_live(now) => row,
+            // Nobody here knows how long a token is good that was made elsewhere.
+            None if how.is_present => foreign_session(session, account, moment(i64::MAX), now),
+            _ => return Ok(false),
+        };
+        store.end_session(&CredentialSession { ended_by_admin: how.by_admin, ..row }, now, audit.as_ref()).await?;
+        Ok(true)
     }
 
     /// Ends every session of the account and voids every token issued until now.
@@ -100,16 +137,32 @@ impl Accounts {
     }
 }
 
-/// The row of a foreign token.
-pub(crate) fn foreign_session(session: &str, account: AccountId, expires_at: i64, now: Timestamp) -> CredentialSession {
+/// How one session is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// By an administrator, and not by its owner.
+    pub by_admin: bool,
+    /// It is there for presence: when no login has its name, the token behind it was made elsewhere.
+    pub is_present: bool,
+}
+
+/// What is kept of a token that was made elsewhere, and ended here.
+pub(crate) fn foreign_session(
+    id: &str,
+    account: AccountId,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> CredentialSession {
     CredentialSession {
-        id: session.to_owned(),
+        id: id.to_owned(),
         account,
-        refresh_jti: String::new(),
+        refresh: RefreshTokens::none(),
         address: String::new(),
         device: String::new(),
         created_at: now,
-        expires_at: moment(expires_at),
+        refreshed_at: now,
+        expires_at,
         ended_at: None,
+        ended_by_admin: false,
     }
 }

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use crate::key_store::ApiKeyStore;
-use crate::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, StoreError};
+use crate::{
+    Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, RefreshRotation, RefreshTokens, Role,
+    StoreError,
+};
 
 /// Stands for the API keys in the list of changes: no account has this number.
 pub const API_KEYS: AccountId = AccountId(0);
@@ -16,24 +19,63 @@ pub struct CredentialSession {
     pub id: String,
     /// Whose.
     pub account: AccountId,
-    /// The `jti` of the one refresh token that is good now; empty for a foreign token.
-    pub refresh_jti: String,
+    /// Its refresh tokens; none for a foreign token.
+    pub refresh: RefreshTokens,
     /// From which address.
     pub address: String,
     /// With which user agent (cut to 256 characters).
     pub device: String,
     /// Since when.
     pub created_at: Timestamp,
-    /// Until when its refresh token is good: the row may go afterwards.
+    /// When it was opened or last refreshed.
+    pub refreshed_at: Timestamp,
+    /// Until when its refresh tokens are good: the row may go afterwards.
     pub expires_at: Timestamp,
     /// When it was ended; its tokens are void since.
     pub ended_at: Option<Timestamp>,
+    /// Whether an administrator ended it, this one alone.
+    pub ended_by_admin: bool,
+}
+
+impl CredentialSession {
+    /// Whether its tokens may be good at this moment.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none() && self.expires_at > now
+    }
+
+    /// What becomes of it when a refresh token is used. A second use that comes too late ends it.
+    pub fn trade(&mut self, trade: &Trade, now: Timestamp) -> Rotation {
+        if !self.is_live(now) {
+            return Rotation::Gone;
+        }
+        let outcome = self.refresh.trade(&trade.old_jti, &trade.new_jti, trade.rotation, now);
+        match outcome {
+            Rotation::Rotated => (self.refreshed_at, self.expires_at) = (now, trade.expires_at),
+            Rotation::Reused => self.ended_at = Some(now),
+            Rotation::Gone => {}
+        }
+        outcome
+    }
+}
+
+/// A refresh token that is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trade {
+    /// The one that was brought.
+    pub old_jti: String,
+    /// The one that is to be good from now on.
+    pub new_jti: String,
+    /// What becomes of the old one.
+    pub rotation: RefreshRotation,
+    /// Until when the session's tokens are good then.
+    pub expires_at: Timestamp,
 }
 
 /// What a refresh came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The old `jti` was the good one; the new one is now.
+    /// The old `jti` was good, or was used a moment ago; the new one is good now.
     Rotated,
     /// The old `jti` was used before: the session was ended by this call.
     Reused,
@@ -134,14 +176,15 @@ pub trait AccountStore: ApiKeyStore {
     /// Everybody who may not be present (not active, or deactivated).
     async fn barred(&self) -> Result<Vec<AccountId>, StoreError>;
 
-    /// Makes an account. The line for the audit log gets the new account as its target when it names none.
+    /// Makes an account, unless one has its username or its e-mail address, in any case of letters. The line for the audit log gets the new account as its target when it names none.
     async fn insert(
         &self,
         account: &NewAccount,
         now: Timestamp,
         audit: Option<&AuditEntry>,
     ) -> Result<Account, StoreError>;
-    /// Changes an account, as [`Account::changed`] says, which is decided while nobody else changes it; with `end_sessions` its sessions
+    /// Changes an account, as [`Account::changed`] says, which is decided while nobody else changes it, unless another one has the new
+    /// username or e-mail address ([`insert`](Self::insert)); with `end_sessions` its sessions
     /// end and `tokens_valid_after` becomes `now`. The last active admin stays one: [`StoreError::LastAdmin`], also of several changes
     /// at once, whoever makes them.
     async fn update(
@@ -181,18 +224,16 @@ pub trait AccountStore: ApiKeyStore {
     async fn session(&self, id: &str) -> Result<Option<CredentialSession>, StoreError>;
     /// The live sessions of an account, oldest first, at most 1,000.
     async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError>;
-    /// Rotates the refresh token of a session, atomically. A session that has ended or expired is [`Rotation::Gone`].
-    async fn rotate(
-        &self,
-        id: &str,
-        old_jti: &str,
-        new_jti: &str,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError>;
-    /// Ends a session; one that has ended keeps its first end. For a foreign token (an empty `refresh_jti`) that has no row one is
+    /// Does to a session what [`CredentialSession::trade`] says, atomically. One that is not there is [`Rotation::Gone`].
+    async fn rotate(&self, id: &str, trade: &Trade, now: Timestamp) -> Result<Rotation, StoreError>;
+    /// Ends a session; one that has ended keeps its first end. For a foreign token (no refresh tokens) that has no row one is
     /// made, already ended, and kept until its `expires_at`.
-    async fn end_session(&self, session: &CredentialSession, now: Timestamp) -> Result<(), StoreError>;
+    async fn end_session(
+        &self,
+        session: &CredentialSession,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<(), StoreError>;
     /// Drops sessions that expired before `now`, at most `limit`; returns how many went.
     async fn prune_sessions(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 

@@ -183,7 +183,7 @@ impl Keys {
         token.claims.understood()
     }
 
-    /// Two tokens of a session; `refresh_jti` is the id of the second.
+    /// Two tokens of a session; `refresh_jti` is the id of the second. Neither is good after the second `until`.
     pub(crate) fn issue(
         &self,
         account: AccountId,
@@ -191,11 +191,12 @@ impl Keys {
         refresh_jti: &str,
         now: Timestamp,
         lifetimes: Lifetimes,
+        until: i64,
     ) -> Option<TokenPair> {
         let iat = now.as_microsecond().div_euclid(1_000_000);
         let sign = |token_type, jti: &str, seconds: i64| {
-            let claims =
-                Issued { token_type, exp: iat.saturating_add(seconds), iat, jti, user_id: account.0, sid: session };
+            let exp = iat.saturating_add(seconds).min(until);
+            let claims = Issued { token_type, exp, iat, jti, user_id: account.0, sid: session };
             jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing).ok()
         };
         Some(TokenPair {
@@ -210,13 +211,19 @@ impl Keys {
 pub(crate) struct Lifetimes {
     pub(crate) access_seconds: i64,
     pub(crate) refresh_seconds: i64,
+    pub(crate) session_seconds: i64,
 }
 
 impl Lifetimes {
-    /// When the last token of a session that are issued now ends.
-    pub(crate) fn end(self, now: Timestamp) -> Timestamp {
+    /// The second in which a session that was opened then ends for good.
+    pub(crate) fn last_second(self, opened: Timestamp) -> i64 {
+        opened.as_second().saturating_add(self.session_seconds).min(EXPIRES_MAX)
+    }
+
+    /// When the last of the tokens ends that are issued now, of a session that ends `until` then.
+    pub(crate) fn end(self, now: Timestamp, until: i64) -> Timestamp {
         let seconds = self.access_seconds.max(self.refresh_seconds);
-        now.as_second().checked_add(seconds).map_or(Timestamp::MAX, moment)
+        moment(now.as_second().saturating_add(seconds).min(until))
     }
 }
 

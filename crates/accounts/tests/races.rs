@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use common::hooked::{Call, Hooked};
 use common::*;
 use presently_accounts::store::CredentialSession;
-use presently_accounts::{AccountId, AccountStatus, Accounts, Caller, Changes, Role};
+use presently_accounts::{AccountId, AccountStatus, Accounts, Caller, Changes, RefreshTokens, Role};
 use serde_json::json;
 
 const ROUNDS: u64 = 40;
@@ -91,12 +91,14 @@ async fn tokens(takes: Takes, accounts: &Accounts, id: AccountId, round: u64) ->
     let row = CredentialSession {
         id: sid.clone(),
         account: id,
-        refresh_jti: "good".to_owned(),
+        refresh: RefreshTokens::one("good"),
         address: String::new(),
         device: String::new(),
         created_at: at(0),
+        refreshed_at: at(0),
         expires_at: at(WEEK),
         ended_at: None,
+        ended_by_admin: false,
     };
     assert_eq!(accounts.store().open_session(&row).await, Ok(true));
     let token = |kind, jti| {

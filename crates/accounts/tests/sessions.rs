@@ -4,11 +4,14 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use common::hooked::{Call, Hooked};
 use common::*;
 use presently_accounts::store::{AuditEntry, CredentialSession};
-use presently_accounts::{AccountStatus, AuthError, Changes, RefreshError, StoreError};
+use presently_accounts::{
+    AccountStatus, Accounts, AuthError, Changes, RefreshError, RefreshRotation, RefreshTokens, Settings, StoreError,
+};
 use serde_json::json;
 
 const NOT_VALID: AuthError = AuthError::TokenNotValid;
@@ -35,21 +38,21 @@ async fn a_refresh_token_used_twice_ends_its_session_at_once() {
     let other = login(&accounts, "alice", 1).await;
     let next = accounts.refresh(&alice.tokens.refresh, at(2)).await.expect("it is good").tokens;
     let caller = accounts.authenticate(&next.access, at(3)).await.expect("it admits");
-    let reused = accounts.refresh(&alice.tokens.refresh, at(4)).await;
+    let reused = accounts.refresh(&alice.tokens.refresh, at(12)).await;
     let expected = RefreshError::Reused { account: alice.account.id, session: alice.session.clone() };
     assert_eq!(reused, Err(expected));
     assert!(!accounts.still_admits(caller.as_of));
     for token in [&next.access, &alice.tokens.access] {
-        assert_eq!(accounts.authenticate(token, at(5)).await, Err(NOT_VALID));
+        assert_eq!(accounts.authenticate(token, at(13)).await, Err(NOT_VALID));
     }
-    assert_eq!(accounts.refresh(&next.refresh, at(5)).await, Err(NOT_VALID.into()));
-    assert_eq!(accounts.refresh(&alice.tokens.refresh, at(5)).await, Err(NOT_VALID.into()), "told once");
-    assert!(accounts.authenticate(&other.tokens.access, at(5)).await.is_ok(), "other sessions go on");
+    assert_eq!(accounts.refresh(&next.refresh, at(13)).await, Err(NOT_VALID.into()));
+    assert_eq!(accounts.refresh(&alice.tokens.refresh, at(13)).await, Err(NOT_VALID.into()), "told once");
+    assert!(accounts.authenticate(&other.tokens.access, at(13)).await.is_ok(), "other sessions go on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_refreshes_at_once_one_is_a_theft() {
-    let accounts = service();
+async fn without_grace_one_of_two_refreshes_at_once_is_a_theft() {
+    let accounts = service_with(|settings| settings.refresh_rotation = RefreshRotation::Strict);
     account(&accounts, "alice").await;
     for round in 0..20 {
         let alice = login(&accounts, "alice", round).await;
@@ -64,6 +67,71 @@ async fn of_two_refreshes_at_once_one_is_a_theft() {
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
         assert_eq!(accounts.authenticate(&alice.tokens.access, at(round)).await, Err(NOT_VALID));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tabs_that_refresh_at_once_stay_signed_in() {
+    let accounts = service();
+    account(&accounts, "alice").await;
+    let alice = login(&accounts, "alice", 0).await;
+    let tabs = [alice.tokens.refresh.clone(), alice.tokens.refresh.clone()].map(|token| {
+        let accounts = accounts.clone();
+        tokio::spawn(async move { accounts.refresh(&token, at(1)).await.expect("it is good").tokens })
+    });
+    let mut both = Vec::new();
+    for tab in tabs {
+        both.push(tab.await.expect("no panic"));
+    }
+    for (wakes_at, mut tokens) in [100, 3_000].into_iter().zip(both) {
+        assert_ne!(tokens.refresh, alice.tokens.refresh, "each has a new one");
+        for turn in 0..3 {
+            let now = at(wakes_at + turn * HOUR);
+            tokens = accounts.refresh(&tokens.refresh, now).await.expect("it goes on by itself").tokens;
+            assert!(accounts.authenticate(&tokens.access, now).await.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_ends_for_good_however_often_it_was_refreshed() {
+    const DAY: i64 = 24 * HOUR;
+    let accounts = service();
+    let alice = signed_in(&accounts, "alice").await;
+    let mut tokens = alice.tokens;
+    for day in 1..30 {
+        tokens = accounts.refresh(&tokens.refresh, at(day * DAY)).await.expect("it is good").tokens;
+    }
+    let row = accounts.store().session(&alice.session).await.expect("the store answers").expect("it is kept");
+    assert_eq!(row.expires_at.as_second(), START + 30 * DAY);
+    tokens = accounts.refresh(&tokens.refresh, at(30 * DAY - 60)).await.expect("it is good").tokens;
+    assert_eq!(accounts.verify(&tokens.access, at(30 * DAY - 2)).await, Ok(()));
+    for token in [&tokens.access, &tokens.refresh] {
+        assert_eq!(accounts.verify(token, at(30 * DAY)).await, Err(NOT_VALID));
+    }
+    assert_eq!(accounts.refresh(&tokens.refresh, at(30 * DAY)).await, Err(NOT_VALID.into()));
+    // A maximum that is shorter by now holds for logins of before.
+    let bob = signed_in(&accounts, "bob").await;
+    let store = accounts.store().clone();
+    let shorter = Accounts::new(store, Settings { session_lifetime_max: Duration::from_secs(60), ..settings() });
+    assert!(shorter.refresh(&bob.tokens.refresh, at(59)).await.is_ok());
+    assert_eq!(shorter.refresh(&bob.tokens.refresh, at(60)).await, Err(NOT_VALID.into()));
+}
+
+#[tokio::test]
+async fn without_rotation_the_first_refresh_token_stays_good_until_its_end() {
+    let accounts = service_with(|settings| settings.refresh_rotation = RefreshRotation::Off);
+    let alice = signed_in(&accounts, "alice").await;
+    for seconds in [1, HOUR, WEEK - 10] {
+        let pair = accounts.refresh(&alice.tokens.refresh, at(seconds)).await.expect("it is good").tokens;
+        assert_eq!(pair.refresh, alice.tokens.refresh);
+        let caller = accounts.authenticate(&pair.access, at(seconds)).await.expect("it admits");
+        assert!(caller.expires_at <= START + WEEK, "no access outlives the login");
+    }
+    assert_eq!(accounts.refresh(&alice.tokens.refresh, at(WEEK)).await, Err(NOT_VALID.into()));
+    let again = login(&accounts, "alice", 1).await;
+    let caller = accounts.authenticate(&again.tokens.access, at(2)).await.expect("it admits");
+    accounts.logout(&caller, None, at(3)).await.expect("it is ended");
+    assert_eq!(accounts.refresh(&again.tokens.refresh, at(4)).await, Err(NOT_VALID.into()));
 }
 
 #[tokio::test]
@@ -100,7 +168,8 @@ async fn verify_knows_both_kinds_and_what_was_used_or_ended() {
         assert_eq!(accounts.verify(token, at(1)).await, Ok(()));
     }
     let next = accounts.refresh(&alice.tokens.refresh, at(2)).await.expect("it is good").tokens;
-    assert_eq!(accounts.verify(&alice.tokens.refresh, at(3)).await, Err(NOT_VALID), "used");
+    assert_eq!(accounts.verify(&alice.tokens.refresh, at(11)).await, Ok(()), "it may be used again for a moment");
+    assert_eq!(accounts.verify(&alice.tokens.refresh, at(12)).await, Err(NOT_VALID), "used");
     assert_eq!(accounts.verify(&next.refresh, at(3)).await, Ok(()), "asking ended nothing");
     let caller = accounts.authenticate(&next.access, at(3)).await.expect("it admits");
     accounts.logout(&caller, None, at(4)).await.expect("it is ended");
@@ -212,7 +281,7 @@ async fn a_session_ended_by_the_store_alone_is_noticed_by_following() {
 
     // As another process does it.
     let row = accounts.store().session(&alice.session).await.expect("the store answers").expect("it is kept");
-    accounts.store().end_session(&row, at(2)).await.expect("it is ended");
+    accounts.store().end_session(&row, at(2), None).await.expect("it is ended");
     assert!(accounts.authenticate(&alice.tokens.access, at(2)).await.is_ok(), "not known yet");
     assert_eq!(accounts.follow_changes().await, Ok(vec![(alice.account.id, Some(alice.account.clone()))]));
     assert!(!accounts.still_admits(caller.as_of));
@@ -220,8 +289,8 @@ async fn a_session_ended_by_the_store_alone_is_noticed_by_following() {
 
     let foreign_token = foreign(bob.account.id, "0b1c", 0);
     assert!(accounts.authenticate(&foreign_token, at(3)).await.is_ok());
-    let row = CredentialSession { id: "0b1c".into(), refresh_jti: String::new(), account: bob.account.id, ..row };
-    accounts.store().end_session(&row, at(4)).await.expect("it is ended");
+    let row = CredentialSession { id: "0b1c".into(), refresh: RefreshTokens::none(), account: bob.account.id, ..row };
+    accounts.store().end_session(&row, at(4), None).await.expect("it is ended");
     let suspend = Changes { end_sessions: true, ..status(AccountStatus::Suspended) };
     let suspended = accounts.store().update(bob.account.id, &suspend, at(4), None).await.expect("it is changed");
     accounts.store().delete(alice.account.id, at(4), None).await.expect("it is erased");

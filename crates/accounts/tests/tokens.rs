@@ -354,6 +354,18 @@ async fn what_an_account_may_is_known_as_soon_as_it_changes() {
     assert!(accounts.still_admits(as_of), "a word about oneself changes no right");
 }
 
+#[tokio::test]
+async fn an_approval_is_known_as_soon_as_it_is_given() {
+    let accounts = service();
+    let id = account(&accounts, "alice").await.id;
+    update(&accounts, id, status(AccountStatus::Pending), 0).await;
+    let token = foreign(id, "0b1c", 2);
+    let of = async |seconds| accounts.authenticate(&token, at(seconds)).await.expect("it tells who").admission.status;
+    assert_eq!(of(3).await, AccountStatus::Pending);
+    update(&accounts, id, Changes { approve: true, ..Changes::default() }, 4).await;
+    assert_eq!(of(5).await, AccountStatus::Active);
+}
+
 fn accounts_in_a_runtime() -> (tokio::runtime::Runtime, presently_accounts::Accounts) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let accounts = service();

@@ -67,6 +67,20 @@ function changeRole(user, then) {
   });
 }
 
+/** @param {any} user @param {any} session @param {() => void} then */
+export function endSession(user, session, then) {
+  return ask({
+    title: `End a session of ${user.username}`,
+    text: "The login it belongs to ends with all its tabs and sockets, and its tokens stop working, at once. They can sign in again.",
+    yes: "End the session",
+    danger: true,
+    act: async () => {
+      await call("DELETE", path(user, `sessions/${encodeURIComponent(session.id)}`));
+      done({ message: `A session of ${user.username} has ended` }, then);
+    },
+  });
+}
+
 /** @param {any} user @param {() => void} then */
 function erase(user, then) {
   return ask({

@@ -16,6 +16,7 @@ const WORDS = /** @type {Record<string, string>} */ ({
   activate: "activated",
   approve: "approved",
   force_logout: "logged out everywhere",
+  end_session: "ended a session of",
   set_online_status: "set the status",
   set_password: "set the password",
   create_api_key: "made an API key",

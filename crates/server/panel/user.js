@@ -1,7 +1,7 @@
 // One user: why they have their status, their sessions, their days, and what can be done.
 
 import { Refused, get } from "./api.js";
-import { actions } from "./actions.js";
+import { actions, endSession } from "./actions.js";
 import { dot, h, put, redot, say } from "./dom.js";
 import { showLive, watch } from "./live.js";
 import { ago, exact, learnClock, relative, setAgo } from "./time.js";
@@ -97,7 +97,7 @@ export function showUser({ place, path, me }) {
       if (focused >= 0) /** @type {HTMLElement} */ (buttons.children[Math.min(focused, buttons.children.length - 1)])?.focus();
     }
     explain(why, explained);
-    put(sessions, sessionTable(explained.sessions));
+    put(sessions, sessionTable(explained.sessions, (session) => endSession(account, session, load)));
     put(picture, timeline(days(history.transitions, explained.presence)));
     put(newest, transitionTable(history.transitions.slice(-NEWEST).reverse()));
   }
@@ -157,13 +157,13 @@ function explain(why, told) {
 /** @param {string} word */
 const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
-/** @param {any[]} sessions */
-function sessionTable(sessions) {
+/** @param {any[]} sessions @param {(session: any) => void} end */
+function sessionTable(sessions, end) {
   if (!sessions.length) return h("p", { class: "empty" }, "No session is live.");
   return h(
     "table",
     {},
-    h("thead", {}, h("tr", {}, ["Device", "Address", "Activity", "Since", "Last evidence", "Deadline"].map((title) => h("th", { scope: "col" }, title)))),
+    h("thead", {}, h("tr", {}, ["Device", "Address", "Activity", "Since", "Last evidence", "Deadline", ""].map((title) => h("th", { scope: "col" }, title)))),
     h(
       "tbody",
       {},
@@ -177,6 +177,7 @@ function sessionTable(sessions) {
           h("td", {}, ago(session.since)),
           h("td", {}, ago(session.last_evidence)),
           h("td", {}, ago(session.deadline)),
+          h("td", {}, h("button", { class: "careful", "aria-label": `End the session of ${device(session.device) || session.id}`, onclick: () => end(session) }, "End…")),
         ),
       ),
     ),

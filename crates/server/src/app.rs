@@ -101,6 +101,8 @@ impl App {
                 secret: secret.clone(),
                 access_lifetime: settings.access_token_lifetime,
                 refresh_lifetime: settings.refresh_token_lifetime,
+                refresh_rotation: settings.refresh_rotation,
+                session_lifetime_max: settings.session_lifetime_max,
             },
         );
         let failed = |error: &dyn std::fmt::Display| StartError::Failed(format!("cannot read the database: {error}"));

@@ -88,6 +88,20 @@ impl<S: Send + Sync> FromRequestParts<S> for AccountPath {
     }
 }
 
+/// The session in the path.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionPath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::session_not_found())?;
+        let named = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
+        named("session").or_else(|| named("id")).map(Self).ok_or_else(Problem::session_not_found)
+    }
+}
+
 /// The user in the path, as a name.
 #[derive(Debug, Clone)]
 pub(crate) struct UserPath(pub(crate) UserId);
@@ -203,7 +217,8 @@ mod tests {
     #[test]
     fn a_wrong_type_names_its_field() {
         let text = format!("{:?}", refusal(b"{\"name\": 5}"));
-        assert!(text.contains("name: Invalid type: integer `5`, expected a string."), "{text}");
+        assert!(text.contains("\"Invalid type: integer `5`, expected a string.\""), "{text}");
+        assert!(text.contains("\"name\""), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use presently_accounts::{AuthError, LoginError, ServiceError, StoreError as AccountStoreError};
+use presently_accounts::{AuthError, LoginError, PasswordError, ServiceError, StoreError as AccountStoreError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -59,6 +59,9 @@ pub(crate) struct ProblemBody<'a> {
 pub(crate) struct Cause(pub(crate) String);
 
 impl Problem {
+    /// The code of a password that was changed between two looks at it.
+    pub(crate) const PASSWORD_CHANGED: &'static str = "password_changed";
+
     /// A problem of this status, code and sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts {
@@ -79,9 +82,27 @@ impl Problem {
     /// A 400 about one field.
     pub(crate) fn field(field: &str, sentence: impl Into<String>) -> Self {
         let sentence = sentence.into();
-        let mut problem = Self::bad_request("invalid_field", format!("{field}: {sentence}"));
-        problem.0.errors.insert(field.to_owned(), vec![sentence]);
+        Self::fields([(field.to_owned(), vec![sentence])].into())
+    }
+
+    /// A 400 about these fields. Front ends show its sentence to people: of one field it is the field's own.
+    fn fields(errors: BTreeMap<String, Vec<String>>) -> Self {
+        let named = |(field, sentences): (&String, &Vec<String>)| format!("{field}: {}", sentences.join(" "));
+        let detail = match errors.values().next() {
+            Some(sentences) if errors.len() == 1 => sentences.join(" "),
+            _ => errors.iter().map(named).collect::<Vec<_>>().join(" "),
+        };
+        let mut problem = Self::bad_request("invalid_field", detail);
+        problem.0.errors = errors;
         problem
+    }
+
+    /// Refuses fields that are missing or empty, all of them at once.
+    pub(crate) fn if_blank<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Self> {
+        let required = || vec!["This field is required.".to_owned()];
+        let blank = fields.into_iter().filter(|(_, value)| value.is_empty());
+        let errors: BTreeMap<_, _> = blank.map(|(field, _)| (field.to_owned(), required())).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Self::fields(errors)) }
     }
 
     pub(crate) fn with_code(mut self, code: &'static str) -> Self {
@@ -135,6 +156,10 @@ impl Problem {
             "last_admin",
             "This is the last active administrator; make somebody else one first. Nothing was changed.",
         )
+    }
+
+    pub(crate) fn session_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "session_not_found", "There is no such session, or it has ended.")
     }
 
     pub(crate) fn not_found() -> Self {
@@ -269,6 +294,12 @@ impl From<AccountStoreError> for Problem {
             ),
             AccountStoreError::LastAdmin => Self::last_admin(),
             AccountStoreError::UsernameTaken => Self::field("username", "A user with that username already exists."),
+            AccountStoreError::EmailTaken => Self::field("email", "A user with that email address already exists."),
+            AccountStoreError::PasswordChanged => Self::new(
+                StatusCode::CONFLICT,
+                Self::PASSWORD_CHANGED,
+                "The password was changed at this moment; nothing was changed by this call. Try again.",
+            ),
             AccountStoreError::Unavailable(cause) => Self::unavailable(
                 "store_unavailable",
                 "The store cannot be reached or written; nothing was changed. Try again.",
@@ -339,16 +370,7 @@ impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Invalid(fields) => {
-                let detail = fields
-                    .iter()
-                    .map(|(field, sentences)| format!("{field}: {}", sentences.join(" ")))
-                    .collect::<Vec<_>>()
-                    .join(" ");
-                let mut problem = Self::bad_request("invalid_field", detail);
-                for (field, sentences) in fields {
-                    problem.0.errors.insert(field.to_owned(), sentences);
-                }
-                problem
+                Self::fields(fields.into_iter().map(|(field, sentences)| (field.to_owned(), sentences)).collect())
             }
             ServiceError::TooManyRegistrations { retry_after } => {
                 let detail = "Too many accounts were registered from this address. Try again later.";
@@ -358,6 +380,17 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::Busy => Self::busy(),
             ServiceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Invalid(fields) => ServiceError::Invalid(fields).into(),
+            PasswordError::Throttled { retry_after } => LoginError::Throttled { retry_after }.into(),
+            PasswordError::Busy => Self::busy(),
+            PasswordError::Store(error) => error.into(),
         }
     }
 }
@@ -399,6 +432,15 @@ mod tests {
     use http::header::ALLOW;
 
     use super::*;
+
+    #[test]
+    fn of_one_field_the_sentence_is_the_fields_own_and_of_several_each_is_named() {
+        let one = Problem::field("email", "Enter a valid email address.");
+        assert_eq!(one.detail(), "Enter a valid email address.");
+        let fields = [("email", vec!["Too long.".to_owned()]), ("bio", vec!["Too long.".to_owned(), "No.".to_owned()])];
+        let several = Problem::from(ServiceError::Invalid(fields.into()));
+        assert_eq!(several.detail(), "bio: Too long. No. email: Too long.");
+    }
 
     #[test]
     fn an_error_without_the_shape_gets_it_and_keeps_allow() {

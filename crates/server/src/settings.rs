@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use ipnet::IpNet;
 use presently::{Limits, Policy, Visibility};
+use presently_accounts::RefreshRotation;
 use serde::Deserialize;
 
 pub use self::cluster::Cluster;
@@ -41,6 +42,10 @@ pub struct Settings {
     pub access_token_lifetime: Duration,
     /// How long a refresh token is good.
     pub refresh_token_lifetime: Duration,
+    /// What becomes of a refresh token that is used.
+    pub refresh_rotation: RefreshRotation,
+    /// How long a login lasts, however often it is refreshed.
+    pub session_lifetime_max: Duration,
     /// Who may make an account.
     pub registration: Registration,
     /// Whose pages may call.
@@ -70,6 +75,29 @@ pub enum Registration {
     Closed,
     /// Everybody.
     Open,
+}
+
+/// What becomes of a refresh token that is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rotation {
+    /// A new one takes its place; for ten seconds the old one may be used again.
+    #[default]
+    Grace,
+    /// A new one takes its place at once.
+    Strict,
+    /// It stays good until its end.
+    Off,
+}
+
+impl From<Rotation> for RefreshRotation {
+    fn from(rotation: Rotation) -> Self {
+        match rotation {
+            Rotation::Grace => Self::Grace,
+            Rotation::Strict => Self::Strict,
+            Rotation::Off => Self::Off,
+        }
+    }
 }
 
 /// Who sees the presence of others.
@@ -189,6 +217,13 @@ pub struct Flags {
     /// How long a refresh token is good [default: 7d]
     #[arg(long, env = "PRESENTLY_REFRESH_TOKEN_LIFETIME", value_name = "TIME")]
     pub refresh_token_lifetime: Option<String>,
+    /// What becomes of a refresh token that is used: a new one takes its place and the old one may be used again for 10 s, a new one
+    /// at once, or it stays good until its end [default: grace]
+    #[arg(long, env = "PRESENTLY_REFRESH_ROTATION", value_enum)]
+    pub refresh_rotation: Option<Rotation>,
+    /// How long a login lasts, however often it is refreshed [default: 30d]
+    #[arg(long, env = "PRESENTLY_SESSION_LIFETIME_MAX", value_name = "TIME")]
+    pub session_lifetime_max: Option<String>,
     /// Whether anybody may make an account [default: closed]
     #[arg(long, env = "PRESENTLY_REGISTRATION", value_enum)]
     pub registration: Option<Registration>,
@@ -243,6 +278,8 @@ struct File {
     reconnect_grace: Option<String>,
     access_token_lifetime: Option<String>,
     refresh_token_lifetime: Option<String>,
+    refresh_rotation: Option<Rotation>,
+    session_lifetime_max: Option<String>,
     registration: Option<Registration>,
     cors_origins: Option<Listing>,
     trusted_proxies: Option<Listing>,
@@ -345,6 +382,12 @@ impl Settings {
                 flags.refresh_token_lifetime.or(file.refresh_token_lifetime),
                 base.refresh_token_lifetime,
             )?,
+            refresh_rotation: flags.refresh_rotation.or(file.refresh_rotation).unwrap_or_default().into(),
+            session_lifetime_max: time(
+                "session_lifetime_max",
+                flags.session_lifetime_max.or(file.session_lifetime_max),
+                base.session_lifetime_max,
+            )?,
             registration: flags.registration.or(file.registration).unwrap_or_default(),
             cors_origins: CorsOrigins::parse(
                 &flags.cors_origins.or(file.cors_origins.map(Listing::text)).unwrap_or_default(),
@@ -395,6 +438,9 @@ impl Settings {
             return Err(BadSettings(
                 "refresh_token_lifetime must not be shorter than access_token_lifetime".to_owned(),
             ));
+        }
+        if self.session_lifetime_max < Duration::from_secs(1) {
+            return Err(BadSettings("session_lifetime_max must be at least one second".to_owned()));
         }
         if self.connections_max == Some(0) {
             return Err(BadSettings("connections_max must be at least 1".to_owned()));
@@ -449,6 +495,8 @@ impl Default for Settings {
             reconnect_grace: policy.reconnect_grace(),
             access_token_lifetime: Duration::from_secs(60 * 60),
             refresh_token_lifetime: Duration::from_secs(7 * 86_400),
+            refresh_rotation: RefreshRotation::default(),
+            session_lifetime_max: Duration::from_secs(30 * 86_400),
             registration: Registration::Closed,
             cors_origins: CorsOrigins::None,
             trusted_proxies: Vec::new(),

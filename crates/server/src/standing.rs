@@ -3,9 +3,11 @@
 //! **Invariant:** whoever may not be present is barred in the engine before the act that forbade it is answered; both
 //! sides see such acts in the same order, because [`App::acting`] is held across them.
 
+use std::collections::BTreeSet;
+
 use presently::EndReason;
 use presently_accounts::store::AuditEntry;
-use presently_accounts::{Account, AccountId, Changes};
+use presently_accounts::{Account, AccountId, Changes, SessionEnd};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -15,19 +17,57 @@ const INTERRUPTED_MAX: i64 = 1000;
 
 impl App {
     /// Changes an account and what follows from it for presence.
-    pub(crate) async fn change(&self, id: AccountId, changes: Changes, audit: AuditEntry) -> Result<Account, Problem> {
+    pub(crate) async fn change(
+        &self,
+        id: AccountId,
+        changes: Changes,
+        audit: Option<AuditEntry>,
+    ) -> Result<Account, Problem> {
         let _acting = self.acting().await;
-        let ends = changes.end_sessions;
-        if ends {
+        let (ends, spare) = (changes.end_sessions, changes.spare.clone());
+        if ends && spare.is_none() && audit.is_some() {
             self.push().crowd.force_out(&id.to_string());
         }
-        let account = self.accounts().update(id, changes, self.now(), Some(audit)).await?;
+        let account = self.accounts().update(id, changes, self.now(), audit).await?;
         // Whoever is barred has no sessions left. Ended one after the other, a heartbeat at another node might come between.
         if ends && account.may_be_present() {
-            self.presently().end_user(&id.to_string(), EndReason::ForcedLogout).await?;
+            match spare {
+                None => drop(self.presently().end_user(&id.to_string(), EndReason::ForcedLogout).await?),
+                Some(spare) => self.end_others(&id.to_string(), &spare).await?,
+            }
         }
         self.stand(&account).await?;
         Ok(account)
+    }
+
+    /// Ends the presence of every login but this one. Their tokens are void already, so that none of them comes back.
+    async fn end_others(&self, user: &str, spare: &str) -> Result<(), Problem> {
+        let sessions = self.presently().explain(user).map(|explained| explained.sessions).unwrap_or_default();
+        let logins: BTreeSet<_> = sessions.iter().map(|session| login_of(&session.session)).collect();
+        for login in logins.into_iter().filter(|login| *login != spare) {
+            self.presently().end_session(user, login, EndReason::ForcedLogout).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends one login of an account: its tokens, and its presence with all parts of it. Whether there was one.
+    pub(crate) async fn end_login(
+        &self,
+        id: AccountId,
+        login: &str,
+        reason: EndReason,
+        audit: Option<AuditEntry>,
+    ) -> Result<bool, Problem> {
+        let _acting = self.acting().await;
+        let user = id.to_string();
+        let sessions = self.presently().explain(&user).map(|explained| explained.sessions).unwrap_or_default();
+        let is_present = sessions.iter().any(|session| login_of(&session.session) == login);
+        let how = SessionEnd { by_admin: audit.is_some(), is_present };
+        let ended = self.accounts().end_session(id, login, how, self.now(), audit).await?;
+        if is_present {
+            self.presently().end_session(&user, login, reason).await?;
+        }
+        Ok(ended || is_present)
     }
 
     /// Ends every session of an account: tokens and presence.
@@ -119,7 +159,7 @@ impl App {
         let user = account.id.to_string();
         let Some(explanation) = self.presently().explain(&user) else { return Ok(()) };
         for session in explanation.sessions {
-            let login = session.session.split('/').next().unwrap_or_default();
+            let login = login_of(&session.session);
             let voided = match self.accounts().store().session(login).await? {
                 Some(credentials) => credentials.ended_at.is_some(),
                 None => account.tokens_valid_after.is_some_and(|moment| session.opened_at.0 <= moment.as_microsecond()),
@@ -130,4 +170,9 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// The login that a session of presence belongs to.
+pub(crate) fn login_of(session: &str) -> &str {
+    session.split('/').next().unwrap_or_default()
 }

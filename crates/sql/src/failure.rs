@@ -69,6 +69,9 @@ pub(crate) fn sentence(error: &sqlx::Error) -> String {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(taken) = taken(&error) {
+            return Self::Rule(taken);
+        }
         if let Some(failure) = crate::postgres::failure_of(&error) {
             return failure;
         }
@@ -90,6 +93,19 @@ impl From<sqlx::Error> for Failure {
             },
         }
     }
+}
+
+/// Which name another account has, when that is why.
+fn taken(error: &sqlx::Error) -> Option<AccountStoreError> {
+    let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
+    // PostgreSQL names the index, SQLite the column in its sentence.
+    let what = error.constraint().unwrap_or_else(|| error.message());
+    let names = [
+        ("email_key", AccountStoreError::EmailTaken),
+        ("username_key", AccountStoreError::UsernameTaken),
+        ("username_look", AccountStoreError::UsernameTaken),
+    ];
+    names.into_iter().find_map(|(name, taken)| what.contains(name).then_some(taken))
 }
 
 impl From<Failure> for StoreError {

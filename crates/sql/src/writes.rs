@@ -1,7 +1,7 @@
 //! What is written of accounts, said once for both databases. Each function is a part of a transaction that the caller began.
 
 use jiff::Timestamp;
-use presently_accounts::store::{AuditEntry, CredentialSession, Rotation};
+use presently_accounts::store::{AuditEntry, CredentialSession, Rotation, Trade};
 use presently_accounts::{
     Account, AccountId, ApiKey, Changes, NewAccount, NewApiKey, StoreError, WhichKey, fold_case, username_look,
 };
@@ -9,7 +9,7 @@ use presently_accounts::{
 use crate::failure::Failure;
 use crate::link::{Link, Values};
 use crate::moment::kept;
-use crate::rows::accounts::{account, key, key_columns};
+use crate::rows::accounts::{account, key, key_columns, session};
 use crate::rows::{Columns as _, Dialect as _};
 use crate::search::search_key;
 
@@ -20,13 +20,15 @@ pub(crate) async fn insert<L: Link>(
     audit: Option<AuditEntry>,
 ) -> Result<Account, Failure> {
     const SQL: &str = "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, \
-         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key, \
+         role, status, is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key, email_key, \
          username_look) \
-         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13, $14) \
+         VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, TRUE, $9, $10, $11, $12, $12, $13, $14, $15) \
          ON CONFLICT DO NOTHING RETURNING id";
+    const NAMED: &str = "SELECT id FROM users WHERE username_key = $1 OR username_look = $2";
+    let username_key = fold_case(&new.username);
     let query = L::query(SQL)
         .text(&new.username)
-        .text(&fold_case(&new.username))
+        .text(&username_key)
         .text(&new.email)
         .text(&new.password.0)
         .text(&new.first_name)
@@ -38,9 +40,14 @@ pub(crate) async fn insert<L: Link>(
         .truth(new.is_approved)
         .moment(now)
         .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name))
+        .some_text(email_key(&new.email).as_deref())
         .text(&username_look(&new.username));
     let inserted = link.rows(query).await?;
-    let Some(row) = inserted.first() else { return Err(Failure::Rule(StoreError::UsernameTaken)) };
+    let Some(row) = inserted.first() else {
+        let named = link.rows(L::query(NAMED).text(&username_key).text(&username_look(&new.username))).await?;
+        let taken = if named.is_empty() { StoreError::EmailTaken } else { StoreError::UsernameTaken };
+        return Err(Failure::Rule(taken));
+    };
     let id = AccountId(row.number(0)?);
     log(link, audit.map(|entry| AuditEntry { target: entry.target.or(Some(id)), ..entry })).await?;
     Ok(new.made(id, now))
@@ -55,13 +62,18 @@ pub(crate) async fn update<L: Link>(
 ) -> Result<Account, Failure> {
     const SQL: &str = "UPDATE users SET email = $2, password_hash = $3, first_name = $4, last_name = $5, avatar = $6, \
          bio = $7, role = $8, status = $9, is_active = $10, is_staff = $11, email_verified = $12, is_approved = $13, \
-         updated_at = $14, tokens_valid_after = $15, search_key = $16 WHERE id = $1";
-    const END: &str = "UPDATE credential_sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL";
+         updated_at = $14, tokens_valid_after = $15, search_key = $16, username = $17, username_key = $18, \
+         email_key = CASE WHEN $19 THEN $20 ELSE email_key END, \
+         username_look = CASE WHEN $21 THEN $22 ELSE username_look END WHERE id = $1";
+    const END: &str =
+        "UPDATE credential_sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL AND id <> $3";
     if changes.may_take_an_admin() {
         hold_admins(link).await?;
     }
     let old = account_to_change(link, id).await?;
-    let (was_admin, ends_sessions) = (old.is_active_admin(), changes.end_sessions);
+    let (was_admin, old_email) = (old.is_active_admin(), email_key(&old.email));
+    let old_look = username_look(&old.username);
+    let (ends_sessions, spare) = (changes.end_sessions, changes.spare.clone().unwrap_or_default());
     let new = old.changed(changes, now).map_err(Failure::Rule)?;
     if was_admin && !new.is_active_admin() {
         refuse_last_admin(link, id).await?;
@@ -82,13 +94,25 @@ pub(crate) async fn update<L: Link>(
         .truth(new.is_approved)
         .moment(now)
         .some_moment(new.tokens_valid_after)
-        .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name));
+        .text(&search_key(&new.username, &new.email, &new.first_name, &new.last_name))
+        .text(&new.username)
+        .text(&fold_case(&new.username))
+        // An address or a look that an older account had first stays as it is, while it stays.
+        .truth(email_key(&new.email) != old_email)
+        .some_text(email_key(&new.email).as_deref())
+        .truth(username_look(&new.username) != old_look)
+        .text(&username_look(&new.username));
     link.execute(query).await?;
     if ends_sessions {
-        link.execute(L::query(END).moment(now).number(id.0)).await?;
+        link.execute(L::query(END).moment(now).number(id.0).text(&spare)).await?;
     }
     log(link, audit).await?;
     Ok(new)
+}
+
+/// What e-mail addresses are unique by; `None` for none.
+fn email_key(email: &str) -> Option<String> {
+    (!email.is_empty()).then(|| fold_case(email))
 }
 
 pub(crate) async fn delete<L: Link>(link: &mut L, id: AccountId, audit: Option<AuditEntry>) -> Result<(), Failure> {
@@ -141,44 +165,58 @@ pub(crate) fn with_session<Q: Values>(query: Q, session: &CredentialSession) -> 
     query
         .text(&session.id)
         .number(session.account.0)
-        .text(&session.refresh_jti)
+        .text(session.refresh.newest())
         .text(&session.address)
         .text(&session.device)
         .moment(session.created_at)
         .moment(session.expires_at)
         .some_moment(session.ended_at)
+        .text(&session.refresh.others())
+        .moment(session.refreshed_at)
+        .truth(session.ended_by_admin)
 }
 
 /// Ends a session; one of a foreign token is kept as ended though it was never opened here.
-pub(crate) async fn end_session<L: Link>(link: &mut L, session: CredentialSession) -> Result<(), Failure> {
-    const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, $1) WHERE id = $2 AND user_id = $3";
+pub(crate) async fn end_session<L: Link>(
+    link: &mut L,
+    session: CredentialSession,
+    audit: Option<AuditEntry>,
+) -> Result<(), Failure> {
+    const END: &str = "UPDATE credential_sessions SET ended_at = coalesce(ended_at, $1), \
+         ended_by_admin = CASE WHEN ended_at IS NULL THEN $4 ELSE ended_by_admin END WHERE id = $2 AND user_id = $3";
     let query = L::query(END).some_moment(session.ended_at).text(&session.id).number(session.account.0);
-    let ended = link.execute(query).await?;
-    let is_foreign = session.refresh_jti.is_empty();
+    let ended = link.execute(query.truth(session.ended_by_admin)).await?;
+    let is_foreign = session.refresh.is_none();
     if ended == 0 && is_foreign {
         link.execute(with_session(L::query(L::Dialect::REFUSED_SESSION), &session)).await?;
     }
-    Ok(())
+    log(link, audit).await
 }
 
-/// Gives a session its next refresh token; one that was used before ends it.
+/// Does to a session what the use of a refresh token does.
 pub(crate) async fn rotate<L: Link>(
     link: &mut L,
     id: &str,
-    (old_jti, new_jti): (&str, &str),
-    expires_at: Timestamp,
+    trade: &Trade,
     now: Timestamp,
 ) -> Result<Rotation, Failure> {
-    const ROTATE: &str = "UPDATE credential_sessions SET refresh_jti = $1, expires_at = $2 \
-         WHERE id = $3 AND refresh_jti = $4 AND ended_at IS NULL AND expires_at > $5";
-    const END: &str =
-        "UPDATE credential_sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
-    let query = L::query(ROTATE).text(new_jti).moment(expires_at).text(id).text(old_jti).moment(now);
-    if link.execute(query).await? == 1 {
-        return Ok(Rotation::Rotated);
+    const SQL: &str = "UPDATE credential_sessions \
+         SET refresh_jti = $2, refresh_others = $3, refreshed_at = $4, expires_at = $5, ended_at = $6 WHERE id = $1";
+    let found = link.rows(L::query(L::Dialect::SESSION_TO_CHANGE).text(id)).await?;
+    let Some(row) = found.first() else { return Ok(Rotation::Gone) };
+    let mut changed = session(row)?;
+    let outcome = changed.trade(trade, now);
+    if outcome != Rotation::Gone {
+        let query = L::query(SQL)
+            .text(id)
+            .text(changed.refresh.newest())
+            .text(&changed.refresh.others())
+            .moment(changed.refreshed_at)
+            .moment(changed.expires_at)
+            .some_moment(changed.ended_at);
+        link.execute(query).await?;
     }
-    let reused = link.execute(L::query(END).text(id).moment(now)).await?;
-    Ok(if reused == 1 { Rotation::Reused } else { Rotation::Gone })
+    Ok(outcome)
 }
 
 /// Makes a key, unless one of this name is good.

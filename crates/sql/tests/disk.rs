@@ -255,6 +255,41 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn of_accounts_with_one_address_from_before_the_oldest_has_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("presently.db");
+    let mut before =
+        SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.expect("a file");
+    for migration in [
+        include_str!("../migrations/sqlite/0001_first.sql"),
+        include_str!("../migrations/sqlite/0002_veils.sql"),
+        include_str!("../migrations/sqlite/0003_api_keys.sql"),
+        "PRAGMA user_version = 3; PRAGMA application_id = 1347572558",
+        "INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, role, status,
+             is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key)
+         SELECT column1, column1, column2, '$', '', '', '', 'user', 'active', 1, 0, 0, 1, 0, 0,
+             column1 || char(10) || column3 || char(10) || char(10)
+         FROM (VALUES ('a', 'Büro@example.org', 'büro@example.org'), ('b', 'BÜRO@EXAMPLE.ORG', 'büro@example.org'),
+             ('c', '', ''), ('d', '', ''))",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut before).await.expect("as the program before wrote it");
+    }
+    before.close().await.expect("it is closed");
+    let stores = SqliteStores::open(&path, OpenOptions::default()).await.expect("it is taken over");
+    let now = Moment::UNIX_EPOCH;
+    let named = async |name| stores.account_named(name).await.expect("it answers").expect("it is there");
+    let (first, second, third) = (named("a").await, named("b").await, named("c").await);
+    let to = |email: &str| Changes { email: Some(email.to_owned()), bio: Some("x".to_owned()), ..Changes::default() };
+    let refused = stores.update(third.id, &to("bÜro@example.org"), now, None).await;
+    assert_eq!(refused, Err(AccountStoreError::EmailTaken));
+    let kept = stores.update(second.id, &to("BÜRO@EXAMPLE.ORG"), now, None).await.expect("it stays as it was");
+    assert_eq!((kept.email, kept.bio), (second.email, "x".to_owned()));
+    stores.update(second.id, &to(""), now, None).await.expect("it is given up");
+    assert_eq!(stores.update(second.id, &to(&first.email), now, None).await, Err(AccountStoreError::EmailTaken));
+    stores.close().await;
+}
+
+#[tokio::test]
 async fn a_damaged_page_is_damage_and_heals_when_it_is_restored() {
     let (_folder, path, stores) = open(OpenOptions::default()).await;
     stores.commit(&history("alice", 5_000)).await.expect("commits");

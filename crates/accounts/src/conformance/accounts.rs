@@ -99,6 +99,7 @@ pub async fn update_changes_what_it_names_and_nothing_else(store: Subject) {
     assert_eq!(same, expected);
 
     let changes = Changes {
+        username: Some("Alicia".to_owned()),
         email: Some("new@example.org".to_owned()),
         password: Some(PasswordHash("$other".to_owned())),
         first_name: Some("Alice".to_owned()),
@@ -111,11 +112,13 @@ pub async fn update_changes_what_it_names_and_nothing_else(store: Subject) {
         is_staff: Some(true),
         email_verified: Some(true),
         is_approved: Some(false),
+        password_was: Some(made.password.clone()),
         approve: false,
         end_sessions: false,
+        spare: None,
     };
     let changed = store.update(made.id, &changes, at(2), None).await.expect("it is changed");
-    assert_eq!((changed.id, &changed.username, changed.created_at), (made.id, &made.username, made.created_at));
+    assert_eq!((changed.id, changed.username.as_str(), changed.created_at), (made.id, "Alicia", made.created_at));
     assert_eq!(changed.email, "new@example.org");
     assert_eq!(changed.password, PasswordHash("$other".to_owned()));
     assert_eq!((changed.first_name.as_str(), changed.last_name.as_str()), ("Alice", "Li"));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Subject, at, draft, insert, open, session};
-use crate::store::{CredentialSession, Rotation};
-use crate::{AccountId, AccountStatus, Changes, StoreError};
+use crate::store::{CredentialSession, Rotation, Trade};
+use crate::{AccountId, AccountStatus, Changes, RefreshRotation, RefreshTokens, StoreError};
 
 /// Follows the changes as a process does.
 struct Follower {
@@ -53,12 +53,12 @@ pub async fn a_session_that_ends_is_a_change(store: Subject) {
     open(&store, "s", alice).await;
     open(&store, "t", alice).await;
     let mut follower = Follower::new(&store).await;
-    store.end_session(&session("s", alice), at(1)).await.expect("it is ended");
+    store.end_session(&session("s", alice), at(1), None).await.expect("it is ended");
     assert_eq!(follower.next().await, [alice].into(), "ended");
-    assert_eq!(store.rotate("t", "stolen", "x", at(2_000), at(2)).await, Ok(Rotation::Reused));
+    assert_eq!(store.rotate("t", &trade("stolen", "x"), at(2)).await, Ok(Rotation::Reused));
     assert_eq!(follower.next().await, [alice].into(), "ended by a second use");
-    let foreign = CredentialSession { refresh_jti: String::new(), ..session("foreign", alice) };
-    store.end_session(&foreign, at(3)).await.expect("it is ended");
+    let foreign = CredentialSession { refresh: RefreshTokens::none(), ..session("foreign", alice) };
+    store.end_session(&foreign, at(3), None).await.expect("it is ended");
     assert_eq!(follower.next().await, [alice].into(), "a foreign one");
 }
 
@@ -68,7 +68,7 @@ pub async fn what_did_not_happen_is_no_change(store: Subject) {
     assert_eq!(store.insert(&draft("ALICE"), at(1), None).await, Err(StoreError::UsernameTaken));
     assert_eq!(store.update(AccountId(99), &Changes::default(), at(1), None).await, Err(StoreError::NotFound));
     assert_eq!(store.delete(AccountId(99), at(1), None).await, Err(StoreError::NotFound));
-    assert_eq!(store.rotate("never", "x", "y", at(2_000), at(2)).await, Ok(Rotation::Gone));
+    assert_eq!(store.rotate("never", &trade("x", "y"), at(2)).await, Ok(Rotation::Gone));
     assert_eq!(follower.next().await, [].into());
     store.account(alice).await.expect("the store answers");
 }
@@ -90,4 +90,9 @@ pub async fn changes_can_be_followed_beyond_one_answer(store: Subject) {
     }
     assert_eq!(seen, made);
     assert_eq!(store.newest_change().await, Ok(follower.last));
+}
+
+fn trade(old_jti: &str, new_jti: &str) -> Trade {
+    let (old_jti, new_jti) = (old_jti.to_owned(), new_jti.to_owned());
+    Trade { old_jti, new_jti, rotation: RefreshRotation::Strict, expires_at: at(2_000) }
 }

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod changes;
+pub mod emails;
 pub mod keys;
 pub mod pages;
 pub mod rules;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::store::{AccountStore, AuditEntry, CredentialSession};
-use crate::{Account, AccountId, AccountStatus, NewAccount, PasswordHash, Role};
+use crate::{Account, AccountId, AccountStatus, NewAccount, PasswordHash, RefreshTokens, Role};
 
 /// The store that a case examines.
 pub type Subject = Arc<dyn AccountStore>;
@@ -43,6 +44,11 @@ macro_rules! __account_store_cases {
             accounts::only_admins_who_may_sign_in_are_counted
             accounts::barred_are_those_who_may_not_be_present
             accounts::two_inserts_of_one_name_at_once_make_one_account
+            emails::an_email_address_is_unique_in_any_case_of_letters
+            emails::no_address_is_no_address
+            emails::two_who_take_one_address_at_once_are_one
+            rules::a_username_is_changed_unless_it_is_taken
+            rules::a_password_is_set_only_while_it_is_the_one_that_was_known
             rules::only_a_pending_account_is_approved
             rules::a_ban_beside_an_approval_holds
             rules::the_last_active_admin_stays_one
@@ -68,7 +74,11 @@ macro_rules! __account_store_cases {
             sessions::a_refresh_token_used_twice_ends_its_session
             sessions::what_has_ended_or_expired_or_never_was_does_not_rotate
             sessions::of_two_rotations_at_once_one_rotates_and_the_other_ends_the_session
+            sessions::with_grace_all_that_rotate_at_once_go_on_by_themselves
+            sessions::without_rotation_the_same_token_stays_good_until_its_end
+            sessions::a_session_that_an_admin_ended_says_so_and_its_line_comes_with_it
             sessions::ending_all_sessions_voids_them_and_the_tokens_until_now
+            sessions::the_session_that_is_spared_goes_on
             sessions::expired_sessions_are_pruned_up_to_the_limit
             changes::what_changed_is_listed_once_it_is_done
             changes::a_session_that_ends_is_a_change
@@ -160,12 +170,14 @@ pub(crate) fn session(id: &str, account: AccountId) -> CredentialSession {
     CredentialSession {
         id: id.to_owned(),
         account,
-        refresh_jti: format!("{id}-jti-1"),
+        refresh: RefreshTokens::one(format!("{id}-jti-1")),
         address: "192.0.2.7".to_owned(),
         device: "Firefox – on a machine".to_owned(),
         created_at: at(0),
+        refreshed_at: at(0),
         expires_at: at(1_000),
         ended_at: None,
+        ended_by_admin: false,
     }
 }
 

@@ -1,9 +1,37 @@
 //! What may become of an account, decided while nobody else changes it.
 
 use super::{Subject, at, draft, insert, line};
-use crate::{Account, AccountId, AccountStatus, Changes, NewAccount, Role, StoreError};
+use crate::{Account, AccountId, AccountStatus, Changes, NewAccount, PasswordHash, Role, StoreError};
 
 const ROUNDS: usize = 8;
+
+pub async fn a_username_is_changed_unless_it_is_taken(store: Subject) {
+    let alice = insert(&store, "alice").await;
+    insert(&store, "bob").await;
+    let to = |username: &str| Changes { username: Some(username.to_owned()), ..Changes::default() };
+    assert_eq!(store.update(alice.id, &to("BOB"), at(1), None).await, Err(StoreError::UsernameTaken));
+    assert_eq!(store.account(alice.id).await, Ok(Some(alice.clone())), "nothing is changed");
+    let cased = store.update(alice.id, &to("ALICE"), at(1), None).await.expect("it is one's own");
+    assert_eq!(cased.username, "ALICE");
+    let carol = store.update(alice.id, &to("Carol"), at(2), None).await.expect("it is free");
+    assert_eq!(store.account_named("carol").await, Ok(Some(carol)));
+    assert_eq!(store.account_named("alice").await, Ok(None));
+    store.insert(&NewAccount { email: String::new(), ..draft("alice") }, at(3), None).await.expect("it is free again");
+}
+
+pub async fn a_password_is_set_only_while_it_is_the_one_that_was_known(store: Subject) {
+    let alice = insert(&store, "alice").await;
+    let set = |was: &str, new: &str| Changes {
+        password: Some(PasswordHash(new.to_owned())),
+        password_was: Some(PasswordHash(was.to_owned())),
+        ..Changes::default()
+    };
+    let old = alice.password.0.clone();
+    assert_eq!(store.update(alice.id, &set("$other", "$new"), at(1), None).await, Err(StoreError::PasswordChanged));
+    assert_eq!(store.account(alice.id).await, Ok(Some(alice.clone())), "nothing is changed");
+    store.update(alice.id, &set(&old, "$new"), at(2), None).await.expect("it is changed");
+    assert_eq!(store.update(alice.id, &set(&old, "$newer"), at(3), None).await, Err(StoreError::PasswordChanged));
+}
 
 pub async fn only_a_pending_account_is_approved(store: Subject) {
     let approve = Changes { approve: true, ..Changes::default() };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use presently_accounts::memory::MemoryStore;
-use presently_accounts::store::{AccountStore, ApiKeyStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
+use presently_accounts::store::{
+    AccountStore, ApiKeyStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation, Trade,
+};
 use presently_accounts::{
     Account, AccountId, ApiKey, ApiKeyId, Changes, KeyHash, NewAccount, NewApiKey, PasswordHash, StoreError, WhichKey,
 };
@@ -137,18 +139,16 @@ impl AccountStore for Hooked {
     async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<CredentialSession>, StoreError> {
         self.around("sessions", self.store.sessions(account, now)).await
     }
-    async fn rotate(
-        &self,
-        id: &str,
-        old_jti: &str,
-        new_jti: &str,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
-        self.around("rotate", self.store.rotate(id, old_jti, new_jti, expires_at, now)).await
+    async fn rotate(&self, id: &str, trade: &Trade, now: Timestamp) -> Result<Rotation, StoreError> {
+        self.around("rotate", self.store.rotate(id, trade, now)).await
     }
-    async fn end_session(&self, session: &CredentialSession, now: Timestamp) -> Result<(), StoreError> {
-        self.around("end_session", self.store.end_session(session, now)).await
+    async fn end_session(
+        &self,
+        session: &CredentialSession,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<(), StoreError> {
+        self.around("end_session", self.store.end_session(session, now, audit)).await
     }
     async fn prune_sessions(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.around("prune_sessions", self.store.prune_sessions(now, limit)).await

@@ -4,7 +4,6 @@
 pub(crate) mod hooked;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -30,12 +29,18 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(crate) fn service_over(store: Arc<dyn AccountStore>) -> Accounts {
-    let settings = Settings {
-        secret: SecretKey::new(SECRET).expect("it is long enough"),
-        access_lifetime: Duration::from_secs(3_600),
-        refresh_lifetime: Duration::from_secs(7 * 86_400),
-    };
-    Accounts::new(store, settings)
+    Accounts::new(store, settings())
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings::new(SecretKey::new(SECRET).expect("it is long enough"))
+}
+
+/// A service with settings of its own.
+pub(crate) fn service_with(change: impl FnOnce(&mut Settings)) -> Accounts {
+    let mut settings = settings();
+    change(&mut settings);
+    Accounts::new(Arc::new(MemoryStore::new()), settings)
 }
 
 pub(crate) fn service() -> Accounts {

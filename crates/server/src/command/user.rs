@@ -1,7 +1,6 @@
 //! `presently user …`: accounts, from the command line. Works on the database of a server, whether that runs or not.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -132,9 +131,7 @@ impl Office {
         let url = DatabaseUrl::parse(&Settings::database_url(flags)?)?;
         let database = url.open_beside_server().await.map_err(Failure::Failed)?;
         // No token is made here: any key does.
-        let secret = SecretKey::random();
-        let lifetime = Duration::from_secs(1);
-        let settings = AccountSettings { secret, access_lifetime: lifetime, refresh_lifetime: lifetime };
+        let settings = AccountSettings::new(SecretKey::random());
         Ok(Self { accounts: Accounts::new(database.accounts(), settings), database })
     }
 

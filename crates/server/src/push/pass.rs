@@ -164,7 +164,11 @@ impl Pass {
             Ok(None) => Ended::Revoked,
             Ok(Some(account)) if !account.may_be_present() => Ended::NotActive,
             Ok(_) if app.push().crowd.was_forced_out(&self.caller.user) => Ended::ByAdmin,
-            Ok(_) => Ended::Revoked,
+            Ok(_) => match app.accounts().store().session(&self.caller.session).await {
+                Ok(Some(session)) if session.ended_by_admin => Ended::ByAdmin,
+                Ok(_) => Ended::Revoked,
+                Err(_) => Ended::Unknown,
+            },
         }
     }
 

@@ -223,6 +223,7 @@ pub(crate) async fn patch(
         not_oneself(&app, &by, id, "deactivate").await?;
     }
     let what: Vec<_> = [
+        sent.username.as_ref().map(|name| format!("username={name}")),
         sent.email.as_ref().map(|_| "email".to_owned()),
         sent.first_name.as_ref().map(|_| "first_name".to_owned()),
         sent.last_name.as_ref().map(|_| "last_name".to_owned()),
@@ -230,11 +231,13 @@ pub(crate) async fn patch(
         sent.role.as_ref().map(|role| format!("role={role}")),
         sent.is_staff.map(|staff| format!("is_staff={staff}")),
         sent.is_active.map(|active| format!("is_active={active}")),
+        sent.password.as_ref().map(|_| "password".to_owned()),
     ]
     .into_iter()
     .flatten()
     .collect();
     let changes = Changes {
+        username: sent.username,
         email: sent.email,
         first_name: sent.first_name,
         last_name: sent.last_name,
@@ -245,16 +248,60 @@ pub(crate) async fn patch(
         end_sessions: deactivates,
         ..Changes::default()
     };
-    let account = app.change(id, changes, by.audit(&app, "update", Some(id), what.join(", "))).await?;
+    let mut changes = app.accounts().prepare(id, changes, sent.password.as_deref()).await?;
+    // Who gives themselves a new password stays signed in with it.
+    if by.0.account == id && !by.0.foreign {
+        changes.spare = Some(by.0.session.as_ref().to_owned());
+    }
+    let account = app.change(id, changes, Some(by.audit(&app, "update", Some(id), what.join(", ")))).await?;
     let presence = app.presently().presence(&id.to_string()).await?;
     Ok(axum::Json(convert::user(account, &presence)))
 }
 
+/// Changes an account, as PATCH does: fields that are absent stay.
+#[utoipa::path(
+    put, path = "/api/users/admin/users/{id}/", tag = "admin", operation_id = "put_user", security(("token" = [])), params(("id" = i64, Path)),
+    request_body = PatchUser,
+    responses(
+        (status = 200, body = User),
+        (status = 400, description = "Sentences by field in `errors`", body = ProblemBody<'static>),
+        (status = 404, description = "`user_not_found`", body = ProblemBody<'static>),
+        (status = 409, description = "`not_yourself`: nobody deactivates themselves; `last_admin`", body = ProblemBody<'static>),
+    )
+)]
+pub(crate) async fn put(
+    app: State<App>,
+    by: By,
+    id: AccountPath,
+    sent: Json<PatchUser>,
+) -> Result<axum::Json<User>, Problem> {
+    patch(app, by, id, sent).await
+}
+
+/// Whether the query asks for a trash, which there is not: who wants the account kept must not lose it.
+fn refuse_trash(params: &Params) -> Result<(), Problem> {
+    let permanent = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    };
+    if params.word("permanent", permanent, "true, false")? == Some(false) {
+        let detail = "There is no trash: an account is erased for good, or it stays. Nothing was changed.";
+        return Err(Problem::bad_request("no_trash", detail));
+    }
+    Ok(())
+}
+
 /// Erases an account with its presence and its history.
 #[utoipa::path(
-    delete, path = "/api/users/admin/users/{id}/", tag = "admin", security(("token" = [])), params(("id" = i64, Path)),
+    delete, path = "/api/users/admin/users/{id}/", tag = "admin", security(("token" = [])),
+    params(
+        ("id" = i64, Path),
+        ("permanent" = Option<bool>, Query, description = "`false` is refused: there is no trash"),
+    ),
     responses(
         (status = 204, description = "It is gone"),
+        (status = 400, description = "`no_trash`: nothing has changed", body = ProblemBody<'static>),
         (status = 404, description = "`user_not_found`", body = ProblemBody<'static>),
         (status = 409, description = "`not_yourself`, `last_admin`", body = ProblemBody<'static>),
     )
@@ -263,7 +310,9 @@ pub(crate) async fn delete(
     State(app): State<App>,
     by: By,
     AccountPath(id): AccountPath,
+    params: Params,
 ) -> Result<StatusCode, Problem> {
+    refuse_trash(&params)?;
     not_oneself(&app, &by, id, "delete").await?;
     let audit = by.audit(&app, "delete", Some(id), "");
     app.erase(id, audit).await?;

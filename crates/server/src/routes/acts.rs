@@ -48,7 +48,7 @@ async fn stop(
     not_oneself(app, by, id, action).await?;
     let audit = by.audit(app, action, Some(id), reason(why)?);
     let changes = Changes { status: Some(status), end_sessions: true, ..Changes::default() };
-    let account = app.change(id, changes, audit).await?;
+    let account = app.change(id, changes, Some(audit)).await?;
     Ok(message(format!("{} is {}", account.username, status.as_str())))
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn activate(
 ) -> Answer {
     let audit = by.audit(&app, "activate", Some(id), reason(why)?);
     let changes = Changes { status: Some(AccountStatus::Active), is_active: Some(true), ..Changes::default() };
-    let account = app.change(id, changes, audit).await?;
+    let account = app.change(id, changes, Some(audit)).await?;
     Ok(message(format!("{} is active", account.username)))
 }
 
@@ -128,6 +128,6 @@ pub(crate) async fn approve(
     Json(why): Json<Why>,
 ) -> Answer {
     let audit = by.audit(&app, "approve", Some(id), reason(why)?);
-    let account = app.change(id, Changes { approve: true, ..Changes::default() }, audit).await?;
+    let account = app.change(id, Changes { approve: true, ..Changes::default() }, Some(audit)).await?;
     Ok(message(format!("{} is approved", account.username)))
 }

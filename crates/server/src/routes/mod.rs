@@ -77,7 +77,10 @@ fn token() -> Vec<Documented> {
 fn active() -> Vec<Documented> {
     vec![
         routes!(auth::logout_all),
-        routes!(profile::profile),
+        routes!(profile::profile, profile::put, profile::patch),
+        routes!(profile::password),
+        routes!(sessions::own),
+        routes!(sessions::end_own),
         routes!(heartbeat::heartbeat, heartbeat::own_status),
         routes!(online::online_users),
         routes!(status::online_status),
@@ -97,9 +100,10 @@ fn caller() -> Vec<Documented> {
 fn admin() -> Vec<Documented> {
     vec![
         routes!(accounts::list, accounts::create),
-        routes!(accounts::show, accounts::patch, accounts::delete),
+        routes!(accounts::show, accounts::put, accounts::patch, accounts::delete),
         routes!(status::set_online_status),
         routes!(sessions::sessions),
+        routes!(sessions::end),
         routes!(acts::force_logout),
         routes!(acts::suspend),
         routes!(acts::ban),
@@ -116,9 +120,18 @@ fn admin() -> Vec<Documented> {
     .collect()
 }
 
-/// The same path under `/api/users/` for one under `/api/auth/`: existing front ends use both.
+/// What is there under `/api/users/` as well as under `/api/auth/`: existing front ends use both.
+const TWINS: &[&str] = &["login/", "logout/", "logout-all/", "refresh/", "verify/", "register/", "profile/"];
+
+/// The same path under `/api/users/` for one under `/api/auth/`, where there is one.
 fn other_name(path: &str) -> Option<String> {
-    path.strip_prefix("/api/auth/").map(|rest| format!("/api/users/{rest}"))
+    let rest = path.strip_prefix("/api/auth/")?;
+    TWINS.contains(&rest).then(|| format!("/api/users/{rest}"))
+}
+
+/// A documented path for the router: without its trailing slash, and with a session's name to the end, whatever is in it.
+fn routed(path: &str) -> String {
+    bare(path).replace("{session}", "{*session}")
 }
 
 /// Paths as in the document but without their trailing slash, which the front strips from requests.
@@ -126,10 +139,10 @@ fn plain(documented: Vec<Documented>) -> Router<App> {
     documented.into_iter().fold(Router::new(), |router, (_, paths, methods)| {
         paths.paths.into_keys().fold(router, |router, path| {
             let router = match other_name(&path) {
-                Some(other) => router.route(bare(&other), methods.clone()),
+                Some(other) => router.route(&routed(&other), methods.clone()),
                 None => router,
             };
-            router.route(bare(&path), methods.clone())
+            router.route(&routed(&path), methods.clone())
         })
     })
 }

@@ -20,12 +20,12 @@ pub(crate) use presence::{
     HeartbeatBody, OnlineStatusBody, OnlineUser, OnlineUsers, OwnStatus, SessionBody, Sessions, StatusSet,
 };
 pub(crate) use requests::{
-    CreateUser, Heartbeat, Login, Logout, PatchUser, Query, Refresh, Register, SetInvisible, SetOnlineStatus, Verify,
-    Why,
+    ChangePassword, ChangeProfile, CreateUser, Heartbeat, Login, Logout, PatchUser, Query, Refresh, Register,
+    SetInvisible, SetOnlineStatus, Verify, Why,
 };
 pub(crate) use seen::{
     AccountState, CountsBody, ExplanationBody, History, Moment, OnlinePage, OverrideBody, OwnPresence, PresenceBody,
     Presences, TicketBody, TransitionBody,
 };
 pub(crate) use touch::{NotTaken, Touch, TouchBody, Touched};
-pub(crate) use user::{AllUsers, ListedUser, Message, SignedInBody, Tokens, User, UsersPage};
+pub(crate) use user::{AllUsers, ListedUser, Message, OwnSession, OwnSessions, SignedInBody, Tokens, User, UsersPage};

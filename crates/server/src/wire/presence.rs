@@ -79,7 +79,9 @@ pub(crate) struct StatusSet {
 /// A live session of presence.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SessionBody {
-    /// The login, or a part of it (`login/tab`).
+    /// The login, or a part of it (`login/tab`): for `DELETE …/sessions/{session}/`.
+    pub(crate) id: String,
+    /// The same as `id`.
     pub(crate) session: String,
     /// The user agent of the login, when it is known.
     pub(crate) device: Option<String>,

@@ -24,7 +24,7 @@ pub(crate) struct Register {
     pub(crate) password: Option<String>,
 }
 
-/// A refresh token, to be used once.
+/// A refresh token.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Refresh {
     #[schema(required, value_type = String)]
@@ -92,9 +92,33 @@ pub(crate) struct CreateUser {
     pub(crate) is_staff: Option<bool>,
 }
 
+/// What somebody changes of their own account; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ChangeProfile {
+    pub(crate) first_name: Option<String>,
+    pub(crate) last_name: Option<String>,
+    pub(crate) email: Option<String>,
+    /// At most 1,000 characters.
+    pub(crate) bio: Option<String>,
+    /// URL of a picture (http or https, at most 500 characters), or null for none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "https://example.org/ada.png")]
+    pub(crate) avatar: Option<Option<String>>,
+}
+
+/// A new password, chosen by its owner.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ChangePassword {
+    #[schema(required)]
+    pub(crate) old_password: Option<String>,
+    #[schema(required)]
+    pub(crate) new_password: Option<String>,
+}
+
 /// What an admin changes of an account; what is absent stays.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct PatchUser {
+    pub(crate) username: Option<String>,
     pub(crate) email: Option<String>,
     pub(crate) first_name: Option<String>,
     pub(crate) last_name: Option<String>,
@@ -105,6 +129,8 @@ pub(crate) struct PatchUser {
     pub(crate) is_staff: Option<bool>,
     /// False deactivates the account at once; `activate/` reverses it.
     pub(crate) is_active: Option<bool>,
+    /// A new password. Every session of the user ends; of one's own account, every other one.
+    pub(crate) password: Option<String>,
 }
 
 /// Users to ask about.

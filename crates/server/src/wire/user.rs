@@ -53,7 +53,7 @@ pub(crate) struct User {
 pub(crate) struct Tokens {
     /// For `Authorization: Bearer`.
     pub(crate) access: String,
-    /// For one refresh.
+    /// For a refresh.
     pub(crate) refresh: String,
 }
 
@@ -62,6 +62,33 @@ pub(crate) struct Tokens {
 pub(crate) struct SignedInBody {
     pub(crate) user: User,
     pub(crate) tokens: Tokens,
+}
+
+/// A login of the caller's.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OwnSession {
+    /// For `DELETE /api/auth/sessions/{id}/`.
+    pub(crate) id: String,
+    /// Whether this request came with its token.
+    pub(crate) current: bool,
+    /// The user agent at the login.
+    pub(crate) device: String,
+    /// The address that the login came from.
+    pub(crate) address: String,
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    /// The last evidence of life while it is present; else when it was last refreshed, or opened.
+    #[schema(format = DateTime)]
+    pub(crate) last_seen: String,
+    /// When it ends unless it is refreshed.
+    #[schema(format = DateTime)]
+    pub(crate) expires_at: String,
+}
+
+/// The caller's logins, oldest first; at most 1,000.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OwnSessions {
+    pub(crate) sessions: Vec<OwnSession>,
 }
 
 /// A sentence.

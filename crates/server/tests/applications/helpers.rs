@@ -9,7 +9,7 @@ use presently_sql::{OpenOptions, SqliteStores};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Call, TestServer, Visitor, secs, text};
+use crate::harness::{Answer, Call, TestServer, Visitor, text};
 
 pub(crate) const TOUCH: &str = "/api/presence/touch";
 pub(crate) const KEYS: &str = "/api/users/admin/api-keys/";
@@ -83,8 +83,7 @@ pub(crate) fn database(server: &TestServer) -> PathBuf {
 pub(crate) async fn another_process(server: &TestServer) -> (SqliteStores, Accounts) {
     let stores = SqliteStores::open(database(server), OpenOptions::default()).await.unwrap();
     let store: std::sync::Arc<dyn AccountStore> = std::sync::Arc::new(stores.clone());
-    let secret = SecretKey::random();
-    let settings = AccountSettings { secret, access_lifetime: secs(1), refresh_lifetime: secs(1) };
+    let settings = AccountSettings::new(SecretKey::random());
     (stores, Accounts::new(store, settings))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, TestServer, assert_time, secs};
+use crate::harness::{PASSWORD, TestServer, assert_time, claims, secs, text};
 use crate::routes::{OPERATIONS, ROUTES};
 
 #[tokio::test]
@@ -113,12 +113,24 @@ async fn every_operation_of_the_document_exists() {
             } else {
                 server.account(&name).await
             };
+            let token = server.foreign_token(admin.id);
+            let session = if path.contains("{session}") {
+                text(&claims(&server.login(&name).await.access)["sid"])
+            } else {
+                text(&claims(&token)["jti"])
+            };
+            let is_own_session = path == "/api/auth/sessions/{id}/";
             let path: String = path
                 .split('/')
-                .map(|part| if part.starts_with('{') { id.to_string() } else { part.to_owned() })
+                .map(|part| match part {
+                    "{session}" => session.clone(),
+                    "{id}" if is_own_session => session.clone(),
+                    part if part.starts_with('{') => id.to_string(),
+                    part => part.to_owned(),
+                })
                 .collect::<Vec<_>>()
                 .join("/");
-            let call = server.call(method.clone(), &path).bearer(&server.foreign_token(admin.id));
+            let call = server.call(method.clone(), &path).bearer(&token);
             let status = call.json(json!({"status": "away"})).status().await;
             assert!(status != 404 && status != 405 && status < 500, "{method} {path}: {status}");
         }

@@ -24,7 +24,8 @@ pub(crate) struct Route {
 impl Route {
     /// The path, about this user.
     pub(crate) fn about(&self, id: i64) -> String {
-        self.path.replace("{id}", &id.to_string()).replace("{user_id}", &id.to_string())
+        let id = id.to_string();
+        self.path.replace("{id}", &id).replace("{user_id}", &id).replace("{session}", "none-of-theirs")
     }
 
     /// Whether the path is about one user.
@@ -55,19 +56,22 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/auth/register/", &["POST"], Who::Anyone),
     route("/api/auth/logout/", &["POST"], Who::Token),
     route("/api/auth/logout-all/", &["POST"], Who::Token),
-    route("/api/auth/profile/", &["GET"], Who::Token),
+    route("/api/auth/profile/", &["GET", "PUT", "PATCH"], Who::Token),
+    route("/api/auth/password/", &["POST"], Who::Token),
+    route("/api/auth/sessions/", &["GET"], Who::Token),
+    route("/api/auth/sessions/{session}/", &["DELETE"], Who::Token),
     route("/api/users/login/", &["POST"], Who::Anyone),
     route("/api/users/refresh/", &["POST"], Who::Anyone),
     route("/api/users/verify/", &["POST"], Who::Anyone),
     route("/api/users/register/", &["POST"], Who::Anyone),
     route("/api/users/logout/", &["POST"], Who::Token),
     route("/api/users/logout-all/", &["POST"], Who::Token),
-    route("/api/users/profile/", &["GET"], Who::Token),
+    route("/api/users/profile/", &["GET", "PUT", "PATCH"], Who::Token),
     route("/api/users/heartbeat/", &["GET", "POST"], Who::Token),
     route("/api/users/all-users/", &["GET"], Who::Token),
     route("/api/users/admin/users/", &["GET", "POST"], Who::Admin),
     route("/api/users/admin/users/online/", &["GET"], Who::Token),
-    route("/api/users/admin/users/{id}/", &["GET", "PATCH", "DELETE"], Who::Admin),
+    route("/api/users/admin/users/{id}/", &["GET", "PUT", "PATCH", "DELETE"], Who::Admin),
     route("/api/users/admin/users/{id}/online-status/", &["GET"], Who::Token),
     route("/api/users/admin/users/{id}/set-online-status/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/force-logout/", &["POST"], Who::Admin),
@@ -76,6 +80,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/users/admin/users/{id}/activate/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/approve/", &["POST"], Who::Admin),
     route("/api/users/admin/users/{id}/sessions/", &["GET"], Who::Admin),
+    route("/api/users/admin/users/{id}/sessions/{session}/", &["DELETE"], Who::Admin),
     route("/api/users/admin/overview/", &["GET"], Who::Admin),
     route("/api/users/admin/overview/samples/", &["GET"], Who::Admin),
     route("/api/users/admin/audit/", &["GET"], Who::Admin),

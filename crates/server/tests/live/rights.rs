@@ -5,7 +5,7 @@ use std::time::Duration;
 use presently_accounts::Role;
 use serde_json::json;
 
-use crate::harness::{TestServer, secs};
+use crate::harness::{TestServer, claims, secs, text};
 use crate::line::{Socket, Stream, pass};
 
 /// The contract allows a second.
@@ -56,6 +56,23 @@ async fn a_logout_closes_the_sockets_of_its_login_alone() {
     of_phone.say(json!({"type": "ping"}));
     assert_eq!(of_phone.frame().await, json!({"type": "pong"}));
     phone.post("/api/auth/logout-all/").await.ok();
+    tokio::time::timeout(AT_ONCE, of_phone.is_closed(4101)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_an_admin_ends_closes_its_sockets_alone() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    let phone = server.login("alice").await;
+    let mut of_laptop = Socket::open(server.address(), &alice).await;
+    let mut of_phone = Socket::open(server.address(), &phone).await;
+    let sessions = format!("/api/users/admin/users/{}/sessions/", alice.id);
+    admin.delete(&format!("{sessions}{}/", text(&claims(&alice.access)["sid"]))).await.is(204);
+    tokio::time::timeout(AT_ONCE, of_laptop.is_closed(4102)).await.unwrap();
+    of_phone.say(json!({"type": "ping"}));
+    assert_eq!(of_phone.frame().await, json!({"type": "pong"}));
+    phone.delete(&format!("/api/auth/sessions/{}/", text(&claims(&phone.access)["sid"]))).await.is(204);
     tokio::time::timeout(AT_ONCE, of_phone.is_closed(4101)).await.unwrap();
 }
 

@@ -32,6 +32,7 @@ async fn a_good_server_passes_every_check_and_nobody_is_left_behind() {
         "heartbeats keep an idle user online",
         "silence shows offline at the deadline",
         "logout shows offline",
+        "one login ends alone and at once",
         "the list of many users holds no stale row",
         "server-sent events are not buffered",
         "WebSocket passes",
@@ -40,7 +41,7 @@ async fn a_good_server_passes_every_check_and_nobody_is_left_behind() {
     ] {
         assert!(printed.contains(&format!("✔ {check}: ")), "{check}: {printed}");
     }
-    assert!(printed.ends_with("11 passed, 0 failed\n"), "{printed}");
+    assert!(printed.ends_with("12 passed, 0 failed\n"), "{printed}");
     let users = place.run(&["user", "list", "--json"]).await;
     assert_eq!(users.succeeded().lines().count(), 1, "only the admin is left: {users:?}");
 }
@@ -52,7 +53,7 @@ async fn what_fails_is_named_with_what_to_do_and_exit_1() {
     let ran = verify(&place, &server, &["--json", "--origin", "http://localhost:5173"]).await;
     assert_eq!(ran.failed(), "presently: 1 of the checks failed");
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!((&told["passed"], &told["failed"]), (&10.into(), &1.into()), "{told}");
+    assert_eq!((&told["passed"], &told["failed"]), (&11.into(), &1.into()), "{told}");
     let failed = told["checks"].as_array().unwrap().iter().find(|check| check["passed"] == false).unwrap();
     assert_eq!(failed["check"], "the origin is let in");
     assert!(failed["advice"].as_str().unwrap().contains("--cors-origins"), "{failed}");

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation};
+use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession, Page, PageQuery, Rotation, Trade};
 use presently_accounts::{Account, AccountId, Changes, NewAccount, PasswordHash, StoreError, fold_case};
 use sqlx::postgres::PgRow;
 
@@ -135,24 +135,21 @@ impl AccountStore for PostgresStores {
         Ok(self.shared.pool.rows(query, rows::session).await?)
     }
 
-    async fn rotate(
-        &self,
-        id: &str,
-        old_jti: &str,
-        new_jti: &str,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
-        let (id, old_jti, new_jti) = (id.to_owned(), old_jti.to_owned(), new_jti.to_owned());
-        self.write(move |connection| {
-            async move { writes::rotate(connection, &id, (&old_jti, &new_jti), expires_at, now).await }.boxed()
-        })
-        .await
+    async fn rotate(&self, id: &str, trade: &Trade, now: Timestamp) -> Result<Rotation, StoreError> {
+        let (id, trade) = (id.to_owned(), trade.clone());
+        self.write(move |connection| async move { writes::rotate(connection, &id, &trade, kept(now)).await }.boxed())
+            .await
     }
 
-    async fn end_session(&self, session: &CredentialSession, now: Timestamp) -> Result<(), StoreError> {
+    async fn end_session(
+        &self,
+        session: &CredentialSession,
+        now: Timestamp,
+        audit: Option<&AuditEntry>,
+    ) -> Result<(), StoreError> {
         let session = CredentialSession { ended_at: Some(now), ..session.clone() };
-        self.write(move |connection| writes::end_session(connection, session).boxed()).await
+        let audit = audit.cloned();
+        self.write(move |connection| writes::end_session(connection, session, audit).boxed()).await
     }
 
     async fn prune_sessions(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_first.sql")),
     (2, include_str!("../../migrations/postgres/0002_tickets.sql")),
     (3, include_str!("../../migrations/postgres/0003_sessions_of_all.sql")),
+    (4, include_str!("../../migrations/postgres/0004_accounts.sql")),
     (5, include_str!("../../migrations/postgres/0005_looks.sql")),
 ];
 /// The migration that the looks of usernames come with, and how many are written at once.

@@ -1,7 +1,9 @@
 //! The rows of accounts, and what is around them.
 
 use presently_accounts::store::{AuditEntry, CredentialSession};
-use presently_accounts::{Account, AccountId, AccountStatus, ApiKey, ApiKeyId, KeyHash, PasswordHash, Role};
+use presently_accounts::{
+    Account, AccountId, AccountStatus, ApiKey, ApiKeyId, KeyHash, PasswordHash, RefreshTokens, Role,
+};
 
 use super::Columns;
 use crate::failure::Failure;
@@ -24,21 +26,12 @@ macro_rules! select_accounts {
 }
 pub(crate) use select_accounts;
 
-/// The columns that [`session`] reads.
-macro_rules! session_columns {
-    () => {
-        "id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at"
-    };
-}
-pub(crate) use session_columns;
-
 /// Keeps what `with_session` gives, of an account that is there.
 macro_rules! insert_session {
     ($rest:literal) => {
         concat!(
-            "INSERT INTO credential_sessions (",
-            $crate::rows::accounts::session_columns!(),
-            ") SELECT $1, id, $3, $4, $5, $6, $7, $8 ",
+            "INSERT INTO credential_sessions (id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at, ",
+            "refresh_others, refreshed_at, ended_by_admin) SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11 ",
             $rest
         )
     };
@@ -48,7 +41,11 @@ pub(crate) use insert_session;
 /// Selects what [`session`] reads.
 macro_rules! select_sessions {
     ($rest:literal) => {
-        concat!("SELECT ", $crate::rows::accounts::session_columns!(), " FROM credential_sessions ", $rest)
+        concat!(
+            "SELECT id, user_id, refresh_jti, address, device, created_at, expires_at, ended_at, refresh_others, ",
+            "coalesce(refreshed_at, created_at), ended_by_admin FROM credential_sessions ",
+            $rest
+        )
     };
 }
 pub(crate) use select_sessions;
@@ -101,12 +98,14 @@ pub(crate) fn session(row: &impl Columns) -> Result<CredentialSession, Failure> 
     Ok(CredentialSession {
         id: row.text(0)?.into_owned(),
         account: AccountId(row.number(1)?),
-        refresh_jti: row.text(2)?.into_owned(),
+        refresh: RefreshTokens::read(&row.text(2)?, &row.text(8)?),
         address: row.text(3)?.into_owned(),
         device: row.text(4)?.into_owned(),
         created_at: row.moment(5)?,
         expires_at: row.moment(6)?,
+        refreshed_at: row.moment(9)?,
         ended_at: row.some_moment(7)?,
+        ended_by_admin: row.truth(10)?,
     })
 }
 

@@ -16,6 +16,8 @@ use crate::moment::moment;
 pub(crate) trait Dialect: Database {
     /// Selects an account that is about to be changed, by its id.
     const ACCOUNT_TO_CHANGE: &'static str;
+    /// Selects a session that is about to be changed, by its id.
+    const SESSION_TO_CHANGE: &'static str;
     /// Keeps everybody else from taking an admin away, for as long as the transaction lasts; `None` where nobody else writes meanwhile.
     const HOLD_ADMINS: Option<&'static str>;
     /// Selects an active admin other than this account.

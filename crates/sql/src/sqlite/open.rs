@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../migrations/sqlite/0002_veils.sql")),
     (3, include_str!("../../migrations/sqlite/0003_api_keys.sql")),
+    (4, include_str!("../../migrations/sqlite/0004_accounts.sql")),
     (5, include_str!("../../migrations/sqlite/0005_looks.sql")),
 ];
 /// The migration that the looks of usernames come with, and how many are read at once.

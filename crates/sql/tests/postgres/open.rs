@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use presently::store::Store as _;
 use presently_accounts::store::AccountStore as _;
+use presently_accounts::{Changes, StoreError};
 use presently_sql::PostgresStores;
 use presently_sql::postgres::{OpenError, OpenOptions, name_of};
 use presently_testkit::Postgres;
@@ -32,7 +33,7 @@ async fn eight_nodes_that_start_at_once_make_one_schema_and_one_secret() {
         .fetch_one(&mut other_program(&url).await)
         .await
         .expect("one row");
-    assert_eq!(made, 4, "each migration, made once");
+    assert_eq!(made, 5, "each migration, made once");
 }
 
 #[tokio::test]
@@ -77,6 +78,37 @@ async fn older_accounts_keep_their_names_and_no_new_one_looks_like_theirs() {
     let looks = "SELECT username FROM users WHERE username_look IS NOT NULL ORDER BY id";
     let looks: Vec<String> = sqlx::query_scalar(looks).fetch_all(&mut before).await.expect("rows");
     assert_eq!(looks, ["paypal", "bob"], "of those that look alike the oldest has it");
+}
+
+#[tokio::test]
+async fn of_accounts_with_one_address_from_before_the_oldest_has_it() {
+    let url = Postgres::shared().database();
+    let mut before = other_program(&url).await;
+    for migration in [
+        "CREATE TABLE presently_schema (version BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now())",
+        include_str!("../../migrations/postgres/0001_first.sql"),
+        include_str!("../../migrations/postgres/0002_tickets.sql"),
+        include_str!("../../migrations/postgres/0003_sessions_of_all.sql"),
+        "INSERT INTO presently_schema (version) VALUES (1), (2), (3)",
+        r"INSERT INTO users (username, username_key, email, password_hash, first_name, last_name, bio, role, status,
+              is_active, is_staff, email_verified, is_approved, created_at, updated_at, search_key)
+          SELECT name, name, email, '$', '', '', '', 'user', 'active', TRUE, FALSE, FALSE, TRUE, 0, 0,
+              name || E'\n' || key || E'\n\n'
+          FROM (VALUES ('a', 'Büro@example.org', 'büro@example.org'), ('b', 'BÜRO@EXAMPLE.ORG', 'büro@example.org'),
+              ('c', '', ''), ('d', '', '')) AS old (name, email, key)",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut before).await.expect("as the program before wrote it");
+    }
+    let stores = open(&url).await;
+    let named = async |name| stores.account_named(name).await.expect("it answers").expect("it is there");
+    let (first, second, third) = (named("a").await, named("b").await, named("c").await);
+    let to = |email: &str| Changes { email: Some(email.to_owned()), bio: Some("x".to_owned()), ..Changes::default() };
+    let refused = stores.update(third.id, &to("bÜro@example.org"), now(), None).await;
+    assert_eq!(refused, Err(StoreError::EmailTaken));
+    let kept = stores.update(second.id, &to("BÜRO@EXAMPLE.ORG"), now(), None).await.expect("it stays as it was");
+    assert_eq!((kept.email, kept.bio), (second.email, "x".to_owned()));
+    stores.update(second.id, &to(""), now(), None).await.expect("it is given up");
+    assert_eq!(stores.update(second.id, &to(&first.email), now(), None).await, Err(StoreError::EmailTaken));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use presently::store::{Batch, Store};
 use presently::{SessionRow, UserId};
 use presently_accounts::store::{AccountStore, AuditEntry, CredentialSession};
 use presently_accounts::{
-    Account, AccountId, AccountStatus, Accounts, Draft, NewAccount, PasswordHash, Role, SecretKey,
+    Account, AccountId, AccountStatus, Accounts, Draft, NewAccount, PasswordHash, RefreshTokens, Role, SecretKey,
     Settings as AccountSettings,
 };
 use presently_sql::{OpenOptions, SqliteStores};
@@ -68,7 +68,7 @@ async fn fill(
     chance: &mut Chance,
 ) -> Result<Vec<Person>, Error> {
     let moment = Timestamp::from_microsecond(now.0)?;
-    let admin = admin(stores, settings, moment).await?;
+    let admin = admin(stores, moment).await?;
     let accounts = accounts(stores, &names(chance, users), moment).await?;
     for account in &accounts {
         note(stores, &admin, account, moment).await?;
@@ -124,23 +124,23 @@ pub(super) fn login(
 ) -> CredentialSession {
     CredentialSession {
         // Nobody has the token of this number.
-        refresh_jti: format!("demo-{id}"),
+        refresh: RefreshTokens::one(format!("demo-{id}")),
         id,
         account,
         address,
         device: device.to_owned(),
         created_at: since,
+        refreshed_at: since,
         expires_at: since.saturating_add(settings.refresh_token_lifetime).unwrap_or(Timestamp::MAX),
         ended_at: None,
+        ended_by_admin: false,
     }
 }
 
-async fn admin(stores: &SqliteStores, settings: &Settings, now: Timestamp) -> Result<Account, Error> {
+async fn admin(stores: &SqliteStores, now: Timestamp) -> Result<Account, Error> {
     let store: Arc<dyn AccountStore> = Arc::new(stores.clone());
     // No token is made here: any key does.
-    let secret = SecretKey::random();
-    let (access_lifetime, refresh_lifetime) = (settings.access_token_lifetime, settings.refresh_token_lifetime);
-    let accounts = Accounts::new(store, AccountSettings { secret, access_lifetime, refresh_lifetime });
+    let accounts = Accounts::new(store, AccountSettings::new(SecretKey::random()));
     let draft = Draft {
         username: ADMIN.to_owned(),
         email: format!("{ADMIN}@example.com"),

@@ -63,6 +63,8 @@ pub(super) async fn run(
         expect(shown.status == "offline" && is_fresh(&shown), &shown)
     };
     report.result("logout shows offline", left.await, "The logout must carry the token of the session.");
+    let advice = "A proxy must pass DELETE, and not answer in the server's place.";
+    report.result("one login ends alone and at once", one_of_two(client, admin, &leaving).await, advice);
 
     report.result(
         "the list of many users holds no stale row",
@@ -103,6 +105,23 @@ async fn clocks(client: &Client, admin: &Person) -> Result<String, String> {
     let apart = seen.duration_since(before).abs();
     let told = format!("{:.1} s apart, Date: {}", apart.as_secs_f64(), date.as_deref().unwrap_or("none"));
     if apart <= CLOCKS_MAX { Ok(told) } else { Err(told) }
+}
+
+/// Of two logins of a user one ends the other, and goes on.
+async fn one_of_two(client: &Client, admin: &Person, person: &Person) -> Result<String, String> {
+    let stays = client.login(&person.username, &person.password).await?;
+    let goes = client.login(&person.username, &person.password).await?;
+    let logins = client.get("/api/auth/sessions/", &goes).await?;
+    let current = logins["sessions"].as_array().into_iter().flatten().find(|login| login["current"] == true);
+    let id = current.and_then(|login| login["id"].as_str()).ok_or("no login of theirs is the current one")?;
+    client.call(Method::DELETE, &format!("/api/auth/sessions/{id}/"), &stays.token, None).await?;
+    if client.get("/api/auth/profile/", &goes).await.is_ok() {
+        return Err("a token of the login that ended still works".to_owned());
+    }
+    let shown = client.shown(admin, person.id).await?;
+    let told = expect(shown.status == "online", &shown)?;
+    client.post("/api/auth/logout/", &stays, json!({})).await?;
+    Ok(told)
 }
 
 async fn plain_request(client: &Client, admin: &Person, person: &Person) -> Result<String, String> {

@@ -3,9 +3,11 @@
 mod login;
 mod logout;
 mod logout_all;
+mod password;
 mod profile;
 mod refresh;
 mod register;
+mod sessions;
 mod throttle;
 mod tokens;
 mod verify;

@@ -77,6 +77,21 @@ async fn a_taken_name_is_a_400_that_names_the_field() {
 }
 
 #[tokio::test]
+async fn a_taken_address_is_a_400_that_names_the_field() {
+    let server = open().await;
+    server.account("alice").await;
+    for email in ["alice@example.org", "ALICE@Example.ORG"] {
+        let body = json!({"username": "bob", "email": email, "password": PASSWORD});
+        let told = server.post("/api/auth/register/").json(body).await.names_field("email");
+        assert_eq!(told["detail"], told["errors"]["email"][0]);
+    }
+    for name in ["bob", "carol"] {
+        let body = json!({"username": name, "email": "", "password": PASSWORD});
+        server.post("/api/auth/register/").json(body).await.is(201);
+    }
+}
+
+#[tokio::test]
 async fn bad_fields_are_named() {
     let server = open().await;
     let post = |body| server.post("/api/auth/register/").json(body);

@@ -52,7 +52,7 @@ async fn the_acts_of_an_admin_may_come_with_any_kind_of_nothing() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let id = server.account("alice").await;
-    for act in ["force-logout", "suspend", "activate", "ban", "approve"] {
+    for act in ["force-logout", "suspend", "activate", "approve", "ban"] {
         for (what, call) in nothings(|| admin.post(&format!("/api/users/admin/users/{id}/{act}/"))) {
             let answer = call.await;
             assert_eq!(answer.status, 200, "{act} with {what}: {}", answer.text);
@@ -66,7 +66,7 @@ async fn the_acts_of_an_admin_may_come_with_a_reason() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let id = server.account("alice").await;
-    for act in ["force-logout", "suspend", "activate", "ban", "approve"] {
+    for act in ["force-logout", "suspend", "activate", "approve", "ban"] {
         for reason in [json!("spam"), json!(""), json!("ünï\u{1F600}")] {
             let path = format!("/api/users/admin/users/{id}/{act}/");
             admin.post(&path).json(json!({"reason": reason})).await.ok();

@@ -102,6 +102,11 @@ impl Visitor {
         self.call(Method::PATCH, path)
     }
 
+    /// A PUT of theirs.
+    pub(crate) fn put(&self, path: &str) -> Call {
+        self.call(Method::PUT, path)
+    }
+
     /// A DELETE of theirs.
     pub(crate) fn delete(&self, path: &str) -> Call {
         self.call(Method::DELETE, path)

@@ -57,6 +57,7 @@ async fn bad_fields_are_named_and_nothing_is_made() {
         (json!({"username": "new"}), "password"),
         (json!({"username": "new", "password": ""}), "password"),
         (json!({"username": "new", "password": PASSWORD, "email": "no address"}), "email"),
+        (json!({"username": "new", "password": PASSWORD, "email": "TAKEN@example.org"}), "email"),
         (json!({"username": "new", "password": PASSWORD, "role": "god"}), "role"),
     ];
     for (draft, field) in cases {

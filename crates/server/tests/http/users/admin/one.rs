@@ -35,12 +35,12 @@ async fn patch_changes_what_it_takes_and_answers_user() {
 }
 
 #[tokio::test]
-async fn patch_changes_no_presence_and_no_password() {
+async fn patch_changes_no_presence_and_no_state() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let alice = server.visitor("alice").await;
     let patch = json!({
-        "online_status": "offline", "last_seen": "2020-01-01T00:00:00Z", "is_online": false, "username": "mallory",
+        "online_status": "offline", "last_seen": "2020-01-01T00:00:00Z", "is_online": false,
         "created_at": "2020-01-01T00:00:00Z", "status": "banned",
     });
     admin.patch(&path(alice.id)).json(patch).await;
@@ -48,6 +48,80 @@ async fn patch_changes_no_presence_and_no_password() {
     let user = admin.get(&path(alice.id)).await.ok();
     assert_eq!(user["created_at"], alice.user["created_at"]);
     server.login("alice").await;
+}
+
+#[tokio::test]
+async fn a_username_and_a_password_are_changed_together() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    server.advance(secs(2)).await;
+    let new = "an entirely different horse";
+    let user = admin.put(&path(alice.id)).json(json!({"username": "Alicia", "password": new})).await.ok();
+    assert_eq!(user["username"], "Alicia");
+    assert_eq!(user["first_name"], alice.user["first_name"], "what is absent stays");
+    assert_eq!(user["online_status"], "offline", "the sessions of the old password have ended");
+    alice.is_shut_out().await;
+    server.try_login("alice", PASSWORD).await.problem(401, "invalid_credentials");
+    server.try_login("alicia", PASSWORD).await.problem(401, "invalid_credentials");
+    server.try_login("alicia", new).await.ok();
+    let audit = admin.get("/api/users/admin/audit/").await.ok();
+    assert_eq!(audit["entries"][0]["detail"], "username=Alicia, password");
+    assert!(!audit.to_string().contains(new));
+}
+
+#[tokio::test]
+async fn a_username_that_is_taken_or_not_allowed_is_named_and_nothing_changes() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    server.account("bob").await;
+    for username in ["bob", "BOB", "", "a b", "<b>", &"x".repeat(151)] {
+        for call in [admin.patch(&path(alice.id)), admin.put(&path(alice.id))] {
+            call.json(json!({"username": username, "first_name": "X"})).await.names_field("username");
+        }
+    }
+    for (patch, field) in [
+        (json!({"username": "carol", "password": "short"}), "password"),
+        (json!({"password": "carol1234", "username": "carol1234"}), "password"),
+        (json!({"username": 5}), "username"),
+        (json!({"password": ["x"]}), "password"),
+        (json!({"email": "BOB@example.org", "first_name": "X"}), "email"),
+    ] {
+        admin.patch(&path(alice.id)).json(patch).await.names_field(field);
+    }
+    let both = admin.patch(&path(alice.id)).json(json!({"username": "a b", "password": "short"})).await;
+    both.names_field("username");
+    both.names_field("password");
+    let user = admin.get(&path(alice.id)).await.ok();
+    assert_eq!((&user["username"], &user["first_name"]), (&json!("alice"), &alice.user["first_name"]));
+    let same = json!({"username": "alice", "email": "ALICE@example.org"});
+    admin.patch(&path(alice.id)).json(same).await.ok();
+    alice.is_not_shut_out().await;
+    server.login("alice").await;
+}
+
+#[tokio::test]
+async fn an_admin_with_a_new_password_stays_signed_in() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let other = server.login("boss").await;
+    admin.patch(&path(admin.id)).json(json!({"password": "an entirely different horse"})).await.ok();
+    other.is_shut_out().await;
+    admin.is_not_shut_out().await;
+}
+
+#[tokio::test]
+async fn there_is_no_trash() {
+    let server = TestServer::start().await;
+    let admin = server.admin().await;
+    let alice = server.visitor("alice").await;
+    for query in ["permanent=false", "permanent=False", "permanent=0"] {
+        admin.delete(&format!("{}?{query}", path(alice.id))).await.problem(400, "no_trash");
+    }
+    admin.delete(&format!("{}?permanent=maybe", path(alice.id))).await.names_field("permanent");
+    alice.is_not_shut_out().await;
+    admin.delete(&format!("{}?permanent=true", path(alice.id))).await.is(204);
 }
 
 #[tokio::test]
