@@ -14,6 +14,9 @@ use crate::shared::Shared;
 use crate::store::{EvidenceBlock, StoreError};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How often it is seen whether the wall clock stepped, and what counts as a step.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(500);
 /// Entries of one block.
 const BLOCK_MAX: usize = 1_000_000;
 
@@ -66,7 +69,7 @@ impl Heard {
 
 pub(crate) async fn listen(shared: Arc<Shared>) {
     let mut failing = false;
-    while shared.pause(EVERY).await {
+    while wait(&shared).await {
         shared.board.end_opening();
         let appended = append(&shared).await;
         if let Err(error) = &appended
@@ -75,6 +78,23 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
             tracing::warn!(%error, "evidence could not be kept; it is tried again each second");
         }
         failing = appended.is_err();
+    }
+}
+
+/// For a second, or until the wall clock steps: what comes between a step and the next block has its place among the blocks by the
+/// wall clock alone. False when the tasks are to end.
+async fn wait(shared: &Shared) -> bool {
+    let begun = shared.clock.now();
+    loop {
+        if !shared.pause(LOOK_EVERY).await {
+            return false;
+        }
+        let now = shared.clock.now();
+        let passed = now.tick - begun.tick;
+        let (expected, step) = (begun.wall + passed, i64::try_from(STEP.as_micros()).unwrap_or(i64::MAX));
+        if passed >= EVERY || (now.wall.0 - expected.0).abs() > step {
+            return true;
+        }
     }
 }
 

@@ -124,6 +124,28 @@ async fn a_clock_that_stepped_shortly_before_a_crash_throws_nobody_offline() {
 }
 
 #[tokio::test]
+async fn who_came_between_a_step_of_the_clock_and_a_crash_is_not_thrown_offline() {
+    // Wherever within the second between two blocks it is.
+    for (step, after) in
+        [20, 3_600].into_iter().flat_map(|step| [0, 300, 600, 900].map(|after| (step * 1_000_000, after)))
+    {
+        let mut world = World::new().await;
+        world.beat("alice", "tab");
+        world.pass(secs(20)).await;
+        world.clock.step_wall(step);
+        world.pass(secs(30) + Duration::from_millis(after)).await;
+        world.beat("alice", "tab");
+        world.clock.step_wall(-step);
+        world.pass(Duration::from_millis(200)).await;
+        world.beat("bob", "tab");
+        world.pass(Duration::from_millis(200)).await;
+        world = world.crash(secs(5)).await;
+        world.pass(secs(110)).await;
+        assert_eq!(world.news(), Vec::<String>::new(), "after a step of {step} µs and back");
+    }
+}
+
+#[tokio::test]
 async fn overrides_outlive_a_restart_and_end_on_the_wall_clock() {
     let mut world = World::new().await;
     world.beat("alice", "tab");
