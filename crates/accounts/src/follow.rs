@@ -17,7 +17,9 @@ impl Accounts {
         let (store, cache) = (&self.inner.store, &self.inner.cache);
         let mut followed = self.inner.followed.lock().await;
         let Some(last) = *followed else {
-            *followed = Some(store.newest_change().await?);
+            let newest = store.newest_change().await?;
+            self.inner.ids.reset(store.account_ids().await?);
+            *followed = Some(newest);
             cache.revoke_all();
             return Ok(Vec::new());
         };
@@ -34,6 +36,9 @@ impl Accounts {
             store.accounts(&ids).await?.into_iter().map(|account| (account.id, account)).collect()
         };
         *followed = Some(newest);
+        for id in &ids {
+            if accounts.contains_key(id) { self.inner.ids.insert(*id) } else { self.inner.ids.remove(*id) }
+        }
         Ok(ids.into_iter().map(|id| (id, accounts.remove(&id))).collect())
     }
 }

@@ -39,6 +39,7 @@ mod error;
 mod fields;
 mod follow;
 mod hashing;
+mod ids;
 mod key_cache;
 mod key_store;
 mod line;
@@ -64,6 +65,7 @@ pub use account::{Account, AccountId, AccountStatus, NewAccount, PasswordHash, R
 pub use api_key::{ApiKey, ApiKeyId, KeyHash, MadeKey, NewApiKey, WhichKey, looks_like_api_key};
 pub use changes::Changes;
 pub use error::{AuthError, FieldErrors, LoginError, RefreshError, ServiceError, StoreError};
+pub use ids::AccountIds;
 pub use new_password::check_new_password;
 pub use own_password::PasswordError;
 pub use refresh::{RefreshRotation, RefreshTokens};

@@ -47,7 +47,9 @@ impl Accounts {
             email_verified: false,
             is_approved: draft.status == AccountStatus::Active,
         };
-        self.inner.store.insert(&account, now, audit.as_ref()).await.map_err(fields::taken)
+        let account = self.inner.store.insert(&account, now, audit.as_ref()).await.map_err(fields::taken)?;
+        self.inner.ids.insert(account.id);
+        Ok(account)
     }
 
     /// Changes as somebody typed them, checked, for [`Self::update`]; with `password` a new password too, which is hashed here and
@@ -114,7 +116,9 @@ impl Accounts {
     /// Erases an account with its sessions.
     pub async fn delete(&self, id: AccountId, now: Timestamp, audit: Option<AuditEntry>) -> Result<(), ServiceError> {
         let _revocation = self.inner.cache.revocation(id);
-        Ok(self.inner.store.delete(id, now, audit.as_ref()).await?)
+        self.inner.store.delete(id, now, audit.as_ref()).await?;
+        self.inner.ids.remove(id);
+        Ok(())
     }
 }
 

@@ -86,6 +86,22 @@ impl AccountStore for MemoryStore {
         Ok(wanted.into_iter().filter_map(|id| state.accounts.get(id)).cloned().collect())
     }
 
+    async fn account_ids(&self) -> Result<Vec<AccountId>, StoreError> {
+        Ok(self.state.lock().accounts.keys().copied().collect())
+    }
+
+    async fn accounts_before(
+        &self,
+        before: Option<(Timestamp, AccountId)>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        let mut found: Vec<Account> = self.state.lock().accounts.values().cloned().collect();
+        found.retain(|account| before.is_none_or(|before| (account.created_at, account.id) < before));
+        found.sort_by_key(|account| Reverse((account.created_at, account.id)));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
         let state = self.state.lock();
         Ok(state.ids_by_name.get(&fold_case(username)).and_then(|id| state.accounts.get(id)).cloned())

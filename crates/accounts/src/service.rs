@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::cache::Cache;
 use crate::hashing::Hashing;
+use crate::ids::{AccountIds, Ids};
 use crate::store::AccountStore;
 use crate::throttle::Throttle;
 use crate::token::{Keys, Lifetimes};
@@ -164,6 +165,7 @@ pub(crate) struct Inner {
     pub(crate) hashing: Hashing,
     pub(crate) throttle: Throttle,
     pub(crate) cache: Cache,
+    pub(crate) ids: Ids,
     /// The number of the last change that was followed.
     pub(crate) followed: tokio::sync::Mutex<Option<i64>>,
 }
@@ -191,6 +193,7 @@ impl Accounts {
             hashing: Hashing::new(),
             throttle: Throttle::new(),
             cache: Cache::new(),
+            ids: Ids::default(),
             followed: tokio::sync::Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }
@@ -200,6 +203,12 @@ impl Accounts {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn AccountStore> {
         &self.inner.store
+    }
+
+    /// Which accounts there are, as far as [`follow_changes`](Self::follow_changes) has heard; those made or erased here at once.
+    #[must_use]
+    pub fn ids(&self) -> AccountIds {
+        self.inner.ids.now()
     }
 
     /// Whether nothing was revoked, suspended or erased since `as_of`. False asks to [authenticate](Self::authenticate) again; it

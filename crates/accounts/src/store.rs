@@ -164,6 +164,14 @@ pub trait AccountStore: ApiKeyStore {
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
     /// The accounts of these numbers, in any order; unknown ones are left out. Up to 10,000 a call.
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError>;
+    /// The numbers of all accounts, in any order.
+    async fn account_ids(&self) -> Result<Vec<AccountId>, StoreError>;
+    /// The newest `limit` accounts of those made before the one that was made at this moment with this number, newest first.
+    async fn accounts_before(
+        &self,
+        before: Option<(Timestamp, AccountId)>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError>;
     /// The account of this name, in any case of letters.
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError>;
     /// A page of accounts.

@@ -37,7 +37,7 @@ fn who_asks(request: &Request<Body>) -> Option<(UserId, SessionId)> {
 }
 
 async fn who_is_online(State(presently): State<Presently>) -> String {
-    let online = presently.newest_online(None, 100);
+    let online = presently.newest_online(None, 100).await;
     let lines = online.iter().map(|presence| format!("{} is {}\n", presence.user, presence.status.as_str()));
     lines.chain([format!("{} online\n", presently.counts().online)]).collect()
 }

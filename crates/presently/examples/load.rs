@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("slowest of {USERS}: {slowest:?}");
 
     let began = Instant::now();
-    let page = presently.newest_online(None, 100);
+    let page = presently.newest_online(None, 100).await;
     println!("newest {} of {USERS}: {:?}", page.len(), began.elapsed());
     let began = Instant::now();
     let differences = presently.compare().await?;

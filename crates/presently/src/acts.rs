@@ -26,6 +26,9 @@ const EVIDENCE_KEPT_WITHIN: Duration = Duration::from_secs(1);
 /// How often a decision is put off because the shard did not stand still.
 const ROUNDS_MAX: usize = 8;
 
+/// How the name of a session begins that an application reports of its user: the application is not held to the user's pace.
+pub const APPLICATION: &str = "app-";
+
 /// What evidence leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
@@ -143,6 +146,21 @@ impl Presently {
         self.hear(user, session, activity, still)?.decided().await
     }
 
+    /// [`hear`](Self::hear) for what a user says themselves: what changes something (a session that opens, another activity) is held
+    /// to 10 a second in the long run and 100 at once. Evidence that changes nothing is never refused for it.
+    ///
+    /// # Errors
+    /// As [`evidence`](Self::evidence), and [`Error::TooManyChanges`].
+    pub fn paced(
+        &self,
+        user: &str,
+        session: &str,
+        activity: Option<Activity>,
+        still: impl FnOnce() -> bool,
+    ) -> Result<Hearing, Error> {
+        self.take(user, session, activity, still, true)
+    }
+
     /// [`heard`](Self::heard) for whoever has more to say meanwhile: it is on its way when this returns.
     ///
     /// # Errors
@@ -154,10 +172,25 @@ impl Presently {
         activity: Option<Activity>,
         still: impl FnOnce() -> bool,
     ) -> Result<Hearing, Error> {
+        self.take(user, session, activity, still, false)
+    }
+
+    fn take(
+        &self,
+        user: &str,
+        session: &str,
+        activity: Option<Activity>,
+        still: impl FnOnce() -> bool,
+        paced: bool,
+    ) -> Result<Hearing, Error> {
         let shared = self.shared();
         let course = shared.shards.with(user, |shard| match shared.renew(shard, user, session, activity, still)? {
             Some(beat) => Ok(Course::Heard(beat)),
             None => {
+                if paced && shard.engine.would_change(user, session, activity) {
+                    let taken = shard.pace.take(shared.clock.now().tick, user);
+                    taken.map_err(|retry_after| Error::TooManyChanges { retry_after })?;
+                }
                 let waits = shared.cluster.is_none() && !shared.queue.is_away();
                 let finish = heard(user.into(), waits);
                 Ok(match shared.decide_then(shard, Input::Evidence { user, session, activity }, finish)? {
@@ -170,7 +203,7 @@ impl Presently {
         course.map(Hearing)
     }
 
-    /// The same, and waits until what it caused is kept. For logins.
+    /// The same, and waits until what it caused is kept. For logins: one is never refused for its [pace](Self::paced), but counts.
     ///
     /// # Errors
     /// As [`heard`](Self::heard), and [`Error::Store`].
@@ -186,8 +219,11 @@ impl Presently {
             if !shard.closed && !still() {
                 return Err(Error::Stale);
             }
+            if shard.engine.would_change(user, session, activity) {
+                shard.pace.charge(shared.clock.now().tick, user);
+            }
             let finish = move |shared: &Shared, shard: &mut Shard, outcome: Outcome| {
-                shard.evidence += 1;
+                shard.count_evidence(&name);
                 shared.conclude(shard, &name, outcome)
             };
             shared.decide_then(shard, Input::Evidence { user, session, activity }, finish)
@@ -434,7 +470,7 @@ impl Shared {
         {
             return Ok(None);
         }
-        shard.evidence += 1;
+        shard.count_evidence(user);
         Ok(Some(beat(shard, user, now.wall)))
     }
 
@@ -458,7 +494,7 @@ fn heard(user: UserId, waits: bool) -> impl FnOnce(&Shared, &mut Shard, Outcome)
             shared.push_from(shard, outcome.now, outcome.effects, from);
             None
         };
-        shard.evidence += 1;
+        shard.count_evidence(&user);
         (beat(shard, &user, outcome.now.wall), kept)
     }
 }

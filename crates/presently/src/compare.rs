@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use presently_core::{Effect, PresenceRow};
 
 use crate::config::Error;
-use crate::shard::SHARDS;
 use crate::shared::Shared;
 use crate::store::StoreError;
 use crate::{Presence, Status, UserId};
@@ -20,13 +19,7 @@ const SUSPECTS_MAX: usize = 10_000;
 /// Everybody shown online or away, by name.
 pub(crate) async fn present(shared: &Shared) -> Arc<[UserId]> {
     let mut names: Vec<UserId> = Vec::new();
-    for place in 0..SHARDS {
-        let mut from = Some(0);
-        while let Some(start) = from {
-            from = shared.shards.visit_step(place, start, &mut |user, _, _, _| names.push(user.into()));
-        }
-        tokio::task::yield_now().await;
-    }
+    shared.visit(&mut |user: &str, _, _, _| names.push(user.into())).await;
     // A million names take a while to sort: not on a thread that serves.
     let sorted = tokio::task::spawn_blocking(move || {
         names.sort_unstable();

@@ -17,6 +17,10 @@ pub struct Config {
     pub history_retention: Duration,
     /// Whom others may see at all.
     pub visibility: Visibility,
+    /// Whether the figures of transitions that go to the `metrics` facade are of the truth; else they are of what others than admins
+    /// are told, so that whoever reads them learns nothing of an invisible user. [`Presently::stats`](crate::Presently::stats) is the
+    /// truth, [`Presently::stats_of_visible`](crate::Presently::stats_of_visible) what others may know.
+    pub figures_of_invisible: bool,
 }
 
 impl Default for Config {
@@ -27,6 +31,7 @@ impl Default for Config {
             limits: Limits::default(),
             history_retention: Duration::from_secs(90 * 24 * 3600),
             visibility: Visibility::default(),
+            figures_of_invisible: true,
         }
     }
 }
@@ -53,6 +58,12 @@ pub enum Error {
     /// The store did not keep it. What was decided holds in memory and is kept as soon as the store is back.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The user changed something too often; nothing has changed now. See [`Presently::paced`](crate::Presently::paced).
+    #[error("the user changes something too often; try again in {retry_after:?}")]
+    TooManyChanges {
+        /// When the next change will be taken.
+        retry_after: Duration,
+    },
     /// Shutting down.
     #[error("shutting down")]
     Closed,

@@ -58,7 +58,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if let Some((user, session)) = (self.layer.identify)(&request)
-            && let Err(error) = self.layer.presently.evidence(&user, &session, None, || true)
+            && let Err(error) = self.layer.presently.paced(&user, &session, None, || true)
         {
             tracing::trace!(%error, "a request was no evidence");
         }

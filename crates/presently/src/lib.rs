@@ -62,6 +62,7 @@ mod listener;
 pub mod memory;
 mod metrics;
 mod newest;
+mod pace;
 mod privacy;
 mod queue;
 mod reads;
@@ -78,7 +79,7 @@ mod user_rows;
 mod veil;
 mod watch;
 
-pub use acts::{Beat, Hearing};
+pub use acts::{APPLICATION, Beat, Hearing};
 pub use config::{Config, Error, Stats};
 pub use handle::Presently;
 pub use layer::{PresenceLayer, PresenceService};

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
+use std::ops::RangeInclusive;
 
 use crate::{Presence, Timestamp, UserId};
 
@@ -28,8 +29,13 @@ impl Newest {
         Self { after: after.map(|(at, user)| (Reverse(at), user)), limit, page: BinaryHeap::new() }
     }
 
-    /// Takes a user up when they belong to the page; only then is anything made.
-    pub(crate) fn offer(&mut self, user: &str, last_seen: Option<Timestamp>, make: impl FnOnce(&str) -> Presence) {
+    /// Takes a user up when their time belongs to the page and `make` wants them: only for those few is more looked at than a time.
+    pub(crate) fn offer(
+        &mut self,
+        user: &str,
+        last_seen: Option<Timestamp>,
+        make: impl FnOnce(&str) -> Option<Presence>,
+    ) {
         if self.limit == 0 {
             return;
         }
@@ -38,14 +44,23 @@ impl Newest {
         if !self.after.as_ref().is_none_or(lies_after) {
             return;
         }
-        if self.page.len() >= self.limit.saturating_add(SPARE) {
-            if self.page.peek().is_some_and(|last| lies_after(&last.key)) {
-                return;
-            }
+        let is_full = self.page.len() >= self.limit.saturating_add(SPARE);
+        if is_full && self.page.peek().is_some_and(|last| lies_after(&last.key)) {
+            return;
+        }
+        let Some(presence) = make(user) else { return };
+        if is_full {
             self.page.pop();
         }
-        let presence = make(user);
         self.page.push(Entry { key: (key.0, presence.user.clone()), presence });
+    }
+
+    /// When somebody must have been seen who may belong to the page.
+    pub(crate) fn seen(&self) -> RangeInclusive<Timestamp> {
+        let newest = self.after.as_ref().map_or(Timestamp(i64::MAX), |(Reverse(at), _)| *at);
+        let is_full = self.page.len() >= self.limit.saturating_add(SPARE);
+        let oldest = self.page.peek().filter(|_| is_full).map_or(Timestamp(i64::MIN), |last| last.key.0.0);
+        oldest..=newest
     }
 
     pub(crate) fn finish(self) -> Vec<Presence> {
@@ -84,11 +99,8 @@ mod tests {
         let mut newest = Newest::new(after, limit);
         for (user, at) in all {
             let last_seen = at.map(Timestamp);
-            newest.offer(user, last_seen, |user| Presence {
-                user: user.into(),
-                status: Status::Online,
-                last_seen,
-                since: None,
+            newest.offer(user, last_seen, |user| {
+                Some(Presence { user: user.into(), status: Status::Online, last_seen, since: None })
             });
         }
         let seen = |presence: &Presence| presence.last_seen.map_or(i64::MIN, |at| at.0);

@@ -4,6 +4,8 @@
 //! An invisible user is to others what a user is who logged out at the moment of becoming invisible. How that is kept up
 //! until and after they are visible again is the matter of `veil`.
 
+use std::ops::RangeInclusive;
+
 use presently_core::{Engine, Reason, Transition};
 
 use crate::cluster::{Decision, Wish};
@@ -11,7 +13,7 @@ use crate::config::Error;
 use crate::handle::Presently;
 use crate::newest::Newest;
 use crate::reads::concluded;
-use crate::shard::{SHARDS, Shard, VISIT_STEP, Visitor, presence};
+use crate::shard::{SHARDS, Shard, VISIT_STEP};
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::{Audience, Sight, TransitionRow, VeilRow};
 use crate::subscribe::Transitions;
@@ -22,6 +24,8 @@ use crate::{Counts, Limits, Presence, Status, Timestamp, UserId};
 const CALL_MAX: usize = 10_000;
 /// Users looked at between two yields to other tasks.
 const LOOKS_MAX: usize = 1024;
+/// Locked steps of a visit between two yields: 16,384 users, a fraction of a millisecond.
+const STEPS_AT_ONCE: usize = 32;
 /// How often becoming invisible is put off because the shard did not stand still.
 const ROUNDS_MAX: usize = 8;
 
@@ -103,51 +107,47 @@ impl Presently {
         self.shared().presences_seen_by(viewer, users).await
     }
 
-    /// [`newest_online`](Self::newest_online) as `viewer` sees them; who is offline to them is left out.
-    #[must_use]
-    pub fn newest_online_seen_by(
+    /// [`newest_online`](Self::newest_online) as `viewer` sees them, of those whom `wanted` takes by their name and status; who is
+    /// offline to the viewer is left out.
+    ///
+    /// One pass over those in memory, in short locked steps between which others have their turn; it ends when it is dropped.
+    pub async fn newest_online_seen_by(
         &self,
         viewer: &Viewer,
         after: Option<(Timestamp, UserId)>,
         limit: usize,
+        wanted: impl Fn(&str, Status) -> bool + Send + Sync,
     ) -> Vec<Presence> {
-        let mut newest = Newest::new(after, limit);
-        self.shared().visit_seen_by(viewer, &mut |user, status, last_seen, since| {
-            newest.offer(user, last_seen, |user| presence(user, status, last_seen, since));
-        });
-        newest.finish()
+        let mut page = Page { newest: Newest::new(after, limit), wanted };
+        self.shared().offer_seen_by(viewer, &mut page).await;
+        page.newest.finish()
+    }
+
+    /// What `take` makes of everybody whom `viewer` sees online or away, by their name, status and last evidence; in no order. Who
+    /// leaves and returns meanwhile may be there twice.
+    pub async fn online_seen_by<T: Send>(
+        &self,
+        viewer: &Viewer,
+        take: impl Fn(&str, Status, Option<Timestamp>) -> Option<T> + Send + Sync,
+    ) -> Vec<T> {
+        let mut all = All { taken: Vec::new(), take };
+        self.shared().offer_seen_by(viewer, &mut all).await;
+        all.taken
     }
 
     /// [`counts`](Self::counts) as `viewer` may know them: who is offline to them counts for nothing.
-    #[must_use]
-    pub fn counts_seen_by(&self, viewer: &Viewer) -> Counts {
+    pub async fn counts_seen_by(&self, viewer: &Viewer) -> Counts {
         let shared = self.shared();
         match (viewer, shared.config.visibility) {
             (Viewer::Admin, _) => self.counts(),
             (Viewer::Anybody, Visibility::Admins) => Counts::default(),
             (Viewer::User(me), Visibility::Admins) => {
                 let mut counts = Counts::default();
-                shared.shards.with(me, |shard| add(&mut counts, shared, shard, me));
+                shared.shards.with(me, |shard| add(&mut counts, shard, me));
                 counts
             }
-            (_, Visibility::Everyone) => {
-                let mut sum = Counts::default();
-                for place in 0..SHARDS {
-                    shared.shards.at(place, |shard| {
-                        let mut hidden = Counts::default();
-                        let names = shard.veils.iter().filter(|(user, veil)| {
-                            veil.hidden && viewer.sight(Visibility::Everyone, user) == Some(Sight::Other)
-                        });
-                        names.for_each(|(user, _)| add(&mut hidden, shared, shard, user));
-                        let counts = shard.engine.counts();
-                        sum.online += counts.online - hidden.online;
-                        sum.away += counts.away - hidden.away;
-                        sum.sessions += counts.sessions - hidden.sessions;
-                        sum.users += counts.users - hidden.users;
-                    });
-                }
-                sum
-            }
+            (Viewer::Anybody, Visibility::Everyone) => shared.counts_of_visible(None).await,
+            (Viewer::User(me), Visibility::Everyone) => shared.counts_of_visible(Some(me)).await,
         }
     }
 
@@ -204,7 +204,7 @@ impl Presently {
     ///
     /// # Errors
     /// [`Error::Store`] when the store did not keep it (it holds all the same), or why nothing has changed;
-    /// [`Error::Full`] with a million invisible users.
+    /// [`Error::Full`] with a million invisible users; [`Error::TooManyChanges`] as of [`paced`](Self::paced).
     pub async fn set_invisible(&self, user: &str, invisible: bool) -> Result<Presence, Error> {
         if user.is_empty() || user.len() > Limits::ID_BYTES_MAX {
             return Err(Error::BadName);
@@ -234,7 +234,10 @@ impl Presently {
                     let now = shared.clock.now();
                     return Ok(Ok(Decision::Made(finish(shared, shard, Outcome::nothing(now)))));
                 };
-                let (user, at) = (user.into(), shared.clock.now().wall);
+                let now = shared.clock.now();
+                let taken = shard.pace.take(now.tick, user);
+                taken.map_err(|retry_after| Error::TooManyChanges { retry_after })?;
+                let (user, at) = (user.into(), now.wall);
                 let shown = VeilRow { user, invisible, at, last_seen, since, since_holds: true };
                 Ok(Ok(shared.draw_then(shard, shown, finish)?))
             });
@@ -294,44 +297,88 @@ impl Shared {
         })
     }
 
-    /// Visits everybody whom `viewer` sees online or away, in small locked steps, with what they see.
-    pub(crate) fn visit_seen_by(&self, viewer: &Viewer, visitor: &mut Visitor<'_>) {
+    /// Visits everybody online or away in short locked steps, between which others have their turn.
+    pub(crate) async fn visit(&self, visitor: &mut (impl FnMut(&str, Status, Option<Timestamp>, Timestamp) + Send)) {
         for place in 0..SHARDS {
-            let mut from = Some(0);
+            let (mut from, mut steps) = (Some(0), 0_usize);
             while let Some(start) = from {
-                from = self.visit_step_seen_by(viewer, place, start, visitor);
+                from = self.shards.visit_step(place, start, visitor);
+                steps += 1;
+                if from.is_none() || steps.is_multiple_of(STEPS_AT_ONCE) {
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
 
-    /// One locked step of such a visit; returns where to go on in this shard.
-    pub(crate) fn visit_step_seen_by(
-        &self,
-        viewer: &Viewer,
-        place: usize,
-        from: usize,
-        visitor: &mut Visitor<'_>,
-    ) -> Option<usize> {
-        let visibility = self.config.visibility;
-        self.shards.at(place, |shard| {
-            let veils = &shard.veils;
-            shard.engine.visit(from, VISIT_STEP, &mut |user, status, last_seen, since| {
-                if status == Status::Offline {
-                    return;
-                }
-                match viewer.sight(visibility, user) {
-                    None => {}
-                    Some(Sight::Other) if !veils.is_empty() => match veils.get(user) {
-                        None => visitor(user, status, last_seen, since),
-                        Some(veil) if veil.hidden => {}
-                        Some(veil) => {
-                            visitor(user, status, veil.last_seen(last_seen), veil.since(Some(since)).unwrap_or(since));
+    /// Offers everybody whom `viewer` sees online or away by their name and last evidence, with what they see of them to be made when
+    /// it is wanted.
+    async fn offer_seen_by(&self, viewer: &Viewer, taker: &mut impl Taker) {
+        let me = match viewer {
+            Viewer::Admin | Viewer::Anybody => None,
+            Viewer::User(me) => Some(me.as_str()),
+        };
+        let sees_all = *viewer == Viewer::Admin;
+        if !sees_all && self.config.visibility == Visibility::Admins {
+            let mine = me.and_then(|me| self.shards.with(me, |shard| shard.engine.presence(me)));
+            if let Some(mine) = mine.filter(|mine| mine.status != Status::Offline) {
+                taker.offer(&Offered::of(&mine, &|| true));
+            }
+            return;
+        }
+        for place in 0..SHARDS {
+            if !sees_all {
+                // Whoever has a veil is looked up by it, so that of all the others no more than a time is looked at.
+                self.shards.at(place, |shard| {
+                    for (user, veil) in &shard.veils {
+                        if !veil.hidden
+                            && me != Some(user.as_str())
+                            && let Some(truth) =
+                                shard.engine.presence(user).filter(|user| user.status != Status::Offline)
+                        {
+                            taker.offer(&Offered::of(&veil.seen(truth), &|| true));
                         }
-                    },
-                    _ => visitor(user, status, last_seen, since),
+                    }
+                });
+            }
+            let (mut from, mut steps) = (Some(0), 0_usize);
+            while let Some(start) = from {
+                from = self.shards.at(place, |shard| {
+                    let veils = &shard.veils;
+                    shard.engine.visit_seen(start, VISIT_STEP, taker.seen(), &mut |user, status, last_seen, since| {
+                        if status != Status::Offline {
+                            let is_bare =
+                                || sees_all || veils.is_empty() || me == Some(user) || !veils.contains_key(user);
+                            taker.offer(&Offered { user, status, last_seen, since: Some(since), is_there: &is_bare });
+                        }
+                    })
+                });
+                steps += 1;
+                if from.is_none() || steps.is_multiple_of(STEPS_AT_ONCE) {
+                    tokio::task::yield_now().await;
                 }
-            })
-        })
+            }
+        }
+    }
+
+    /// How many there are without the invisible, of whom `me` counts all the same.
+    pub(crate) async fn counts_of_visible(&self, me: Option<&str>) -> Counts {
+        let mut sum = Counts::default();
+        for place in 0..SHARDS {
+            let (counts, hidden) = self.shards.at(place, |shard| {
+                let mut hidden = Counts::default();
+                let names = shard.veils.iter().filter(|(user, veil)| veil.hidden && me != Some(user.as_str()));
+                names.for_each(|(user, _)| add(&mut hidden, shard, user));
+                (shard.engine.counts(), hidden)
+            });
+            sum.online += counts.online - hidden.online;
+            sum.away += counts.away - hidden.away;
+            sum.sessions += counts.sessions - hidden.sessions;
+            sum.users += counts.users - hidden.users;
+            // With very many invisible users one shard is work enough.
+            tokio::task::yield_now().await;
+        }
+        sum
     }
 
     /// Draws the veil over a user, or lifts it, and has `finish` push what follows from it before the shard is let go.
@@ -386,6 +433,73 @@ pub(crate) fn draw(engine: &Engine, veils: &mut Veils, shown: &VeilRow) -> Vec<D
     deeds
 }
 
+/// Somebody whom a viewer may see, if they are not veiled.
+struct Offered<'a> {
+    user: &'a str,
+    status: Status,
+    last_seen: Option<Timestamp>,
+    since: Option<Timestamp>,
+    /// Whether no veil is over them: it costs a look, so it is asked last.
+    is_there: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Offered<'a> {
+    fn of(presence: &'a Presence, is_there: &'a dyn Fn() -> bool) -> Self {
+        let Presence { user, status, last_seen, since } = presence;
+        Self { user, status: *status, last_seen: *last_seen, since: *since, is_there }
+    }
+
+    fn presence(&self) -> Presence {
+        let Self { user, status, last_seen, since, .. } = *self;
+        Presence { user: user.into(), status, last_seen, since }
+    }
+}
+
+/// Who takes those whom a viewer sees.
+trait Taker: Send {
+    /// When they must have been seen.
+    fn seen(&self) -> RangeInclusive<Timestamp> {
+        Timestamp(i64::MIN)..=Timestamp(i64::MAX)
+    }
+
+    fn offer(&mut self, offered: &Offered<'_>);
+}
+
+/// Takes the newest.
+struct Page<W> {
+    newest: Newest,
+    wanted: W,
+}
+
+impl<W: Fn(&str, Status) -> bool + Send> Taker for Page<W> {
+    fn seen(&self) -> RangeInclusive<Timestamp> {
+        self.newest.seen()
+    }
+
+    fn offer(&mut self, offered: &Offered<'_>) {
+        let Self { newest, wanted } = self;
+        newest.offer(offered.user, offered.last_seen, |user| {
+            (wanted(user, offered.status) && (offered.is_there)()).then(|| offered.presence())
+        });
+    }
+}
+
+/// Takes everybody, in short.
+struct All<T, F> {
+    taken: Vec<T>,
+    take: F,
+}
+
+impl<T: Send, F: Fn(&str, Status, Option<Timestamp>) -> Option<T> + Send> Taker for All<T, F> {
+    fn offer(&mut self, offered: &Offered<'_>) {
+        if let Some(taken) = (self.take)(offered.user, offered.status, offered.last_seen)
+            && (offered.is_there)()
+        {
+            self.taken.push(taken);
+        }
+    }
+}
+
 /// What is known of a user, and what a viewer is shown of it.
 struct Look {
     known: Known,
@@ -403,7 +517,8 @@ impl Look {
     fn without_store(&self, user: &str) -> Option<Presence> {
         match &self.shown {
             Shown::Nothing => Some(unseen(user)),
-            Shown::Veiled(veil) if veil.hidden => Some(veil.seen(unseen(user))),
+            // Nothing of the store's is shown of them. It is asked as for anybody who is offline: how long an answer takes tells nothing.
+            Shown::Veiled(veil) if veil.hidden => None,
             _ => self.known.complete.then(|| self.with(concluded(user, self.known.clone(), None))),
         }
     }
@@ -423,11 +538,11 @@ fn is_there(known: &Known) -> bool {
 }
 
 /// Adds what a user in memory counts for.
-fn add(counts: &mut Counts, shared: &Shared, shard: &Shard, user: &str) {
-    let Some(explained) = shard.engine.explain(shared.clock.now(), user) else { return };
+fn add(counts: &mut Counts, shard: &Shard, user: &str) {
+    let Some((status, sessions)) = shard.engine.weight(user) else { return };
     counts.users += 1;
-    counts.sessions += explained.sessions.len() as u64;
-    match explained.presence.status {
+    counts.sessions += sessions as u64;
+    match status {
         Status::Online => counts.online += 1,
         Status::Away => counts.away += 1,
         Status::Offline => {}

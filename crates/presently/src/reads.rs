@@ -7,6 +7,7 @@ use presently_core::PresenceRow;
 use crate::config::{Error, Stats};
 use crate::handle::Presently;
 use crate::privacy::Viewer;
+use crate::shard::presence;
 use crate::shared::Known;
 use crate::store::{NetChange, Sight, TransitionRow};
 use crate::subscribe::Transitions;
@@ -46,16 +47,17 @@ impl Presently {
     }
 
     /// Everybody online or away, in no particular order.
-    #[must_use]
-    pub fn online_users(&self) -> Vec<Presence> {
-        self.newest_online(None, usize::MAX)
+    pub async fn online_users(&self) -> Vec<Presence> {
+        let mut all = Vec::new();
+        let mut add = |user: &str, status, last_seen, since| all.push(presence(user, status, last_seen, since));
+        self.shared().visit(&mut add).await;
+        all
     }
 
     /// The first `limit` of those online or away, newest `last_seen` first (ties: user id, ascending), strictly after `after`.
     /// Who was never seen comes last, as if seen at the beginning of time.
-    #[must_use]
-    pub fn newest_online(&self, after: Option<(Timestamp, UserId)>, limit: usize) -> Vec<Presence> {
-        self.newest_online_seen_by(&Viewer::Admin, after, limit)
+    pub async fn newest_online(&self, after: Option<(Timestamp, UserId)>, limit: usize) -> Vec<Presence> {
+        self.newest_online_seen_by(&Viewer::Admin, after, limit, |_, _| true).await
     }
 
     /// Why the user has the status they have; `None` for one who is not in memory.
@@ -129,6 +131,13 @@ impl Presently {
             history_dropped: shared.history_dropped.load(Relaxed),
             mended: shared.mended.load(Relaxed),
         }
+    }
+
+    /// [`stats`](Self::stats) without what invisible users do: what whoever may read them may know.
+    pub async fn stats_of_visible(&self) -> Stats {
+        let shared = self.shared();
+        let (counts, evidence) = (shared.counts_of_visible(None).await, shared.shards.evidence_of_visible());
+        Stats { counts, evidence, ..self.stats() }
     }
 
     /// Every transition from now on, each after the store kept it (or, while the store is down, after it refused), in order.

@@ -402,7 +402,9 @@ impl Scribe {
                 }
                 Tiding::Erased(user) => (unseen(user), Audience::Everybody),
                 Tiding::Transition(transition, audience) => {
-                    if own && *audience != Audience::Others {
+                    let left_out =
+                        if shared.config.figures_of_invisible { Audience::Others } else { Audience::Insiders };
+                    if own && *audience != left_out {
                         shared.metrics.announced(transition, now - decided);
                     }
                     let presence = Presence {

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use presently_core::{Counts, Engine, Limits, Policy, Presence, SessionNumber, Status, Timestamp};
 use std::hash::BuildHasher;
 
+use crate::pace::Pace;
 use crate::veil::Veils;
 
 /// A power of two: enough that two threads rarely meet, few enough that visiting all of them is cheap.
@@ -32,10 +33,14 @@ pub(crate) struct Shard {
     pub(crate) engine: Engine,
     /// Evidence taken.
     pub(crate) evidence: u64,
+    /// How much of it was of users who were invisible.
+    pub(crate) evidence_hidden: u64,
     /// How often something was decided here: who left the lock in between sees whether the world moved.
     pub(crate) decided: u64,
     /// What others see in the place of the truth.
     pub(crate) veils: Veils,
+    /// How fast each user changed something lately.
+    pub(crate) pace: Pace,
     /// Nothing is taken any more.
     pub(crate) closed: bool,
 }
@@ -43,13 +48,32 @@ pub(crate) struct Shard {
 /// Shown a user: the name, the status, the last evidence, and since when.
 pub(crate) type Visitor<'a> = dyn FnMut(&str, Status, Option<Timestamp>, Timestamp) + 'a;
 
+impl Shard {
+    /// Counts evidence that was taken.
+    pub(crate) fn count_evidence(&mut self, user: &str) {
+        self.evidence += 1;
+        if !self.veils.is_empty() && self.veils.get(user).is_some_and(|veil| veil.hidden) {
+            self.evidence_hidden += 1;
+        }
+    }
+}
+
 impl Shards {
     /// Empty shards; `first` is above every session number that the store may know.
     pub(crate) fn new(policy: Policy, limits: Limits, first: SessionNumber, seed: [u64; 2]) -> Self {
         let hasher = FixedState::with_seed(seed[1]);
         let mut shards = Self { shards: Box::default(), hasher, policy, limits, seed: seed[0], first };
         let padded = |engine| {
-            Padded(Mutex::new(Shard { engine, evidence: 0, decided: 0, veils: Veils::default(), closed: false }))
+            let (veils, pace) = (Veils::default(), Pace::default());
+            Padded(Mutex::new(Shard {
+                engine,
+                evidence: 0,
+                evidence_hidden: 0,
+                decided: 0,
+                veils,
+                pace,
+                closed: false,
+            }))
         };
         shards.shards = shards.empty_engines().map(padded).collect();
         shards
@@ -90,6 +114,11 @@ impl Shards {
             evidence += taken;
         }
         (sum, evidence)
+    }
+
+    /// Evidence taken of users who were not invisible.
+    pub(crate) fn evidence_of_visible(&self) -> u64 {
+        (0..SHARDS).map(|place| self.at(place, |shard| shard.evidence - shard.evidence_hidden)).sum()
     }
 
     /// One locked step of a visit to everybody online or away; returns where to go on in this shard. Who leaves and returns

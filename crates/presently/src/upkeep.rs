@@ -16,7 +16,9 @@ const REFRESH_ROUNDS: usize = 60;
 /// Rows refreshed between two looks at the queue.
 const REFRESH_STEP: usize = 500;
 const PRUNE_STEP: u32 = 1000;
-const PRUNE_STEPS_MAX: usize = 20;
+/// How long one round prunes at most. Half of the time is for what expired, so pruning keeps up with whatever the same store could
+/// write; the rest is the next round's.
+const PRUNE_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn keep_up(shared: Arc<Shared>) {
     let mut refreshed_to = None;
@@ -67,8 +69,10 @@ pub(crate) fn save(shared: &Shared, user: &str) {
 
 async fn prune(shared: &Shared) -> Result<(), StoreError> {
     let retention = i64::try_from(shared.config.history_retention.as_micros()).unwrap_or(i64::MAX);
-    let before = Timestamp(shared.clock.now().wall.0.saturating_sub(retention));
-    for _ in 0..PRUNE_STEPS_MAX {
+    let began = shared.clock.now();
+    let before = Timestamp(began.wall.0.saturating_sub(retention));
+    let mut stop = shared.stopping();
+    while shared.clock.now().tick - began.tick < PRUNE_WITHIN && !*stop.borrow_and_update() {
         if shared.store.prune_transitions(before, PRUNE_STEP).await? < u64::from(PRUNE_STEP) {
             break;
         }

@@ -68,7 +68,7 @@ async fn run(seed: u64) {
                 cluster.start().await;
                 // What was there when it came was told to others.
                 let mut ledger = Ledger::default();
-                for user in cluster.nodes.last().unwrap().presently.online_users() {
+                for user in cluster.nodes.last().unwrap().presently.online_users().await {
                     ledger.shown.insert(user.user.to_string(), user.status.as_str().to_owned());
                 }
                 cluster.nodes.last_mut().unwrap().news();

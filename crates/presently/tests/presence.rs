@@ -261,11 +261,11 @@ async fn the_newest_come_first_in_exact_order() {
         world.beat(&format!("user-{user:03}"), "tab");
     }
     world.beat("user-007", "tab");
-    let mut all = world.presently.online_users();
+    let mut all = world.presently.online_users().await;
     all.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then_with(|| a.user.cmp(&b.user)));
     let (mut paged, mut after) = (Vec::new(), None);
     loop {
-        let page = world.presently.newest_online(after.take(), 70);
+        let page = world.presently.newest_online(after.take(), 70).await;
         let Some(last) = page.last() else { break };
         after = Some((last.last_seen.unwrap(), last.user.clone()));
         paged.extend(page);

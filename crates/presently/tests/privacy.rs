@@ -5,8 +5,8 @@ mod world;
 
 use presently::clock::ManualClock;
 use presently::{
-    Config, Counts, EndReason, Error, Position, Presence, Reason, Resumed, Source, Status, Timestamp, Told, UserId,
-    Viewer, Visibility, Watcher,
+    Activity, Config, Counts, EndReason, Error, Position, Presence, Reason, Resumed, Source, Status, Timestamp, Told,
+    UserId, Viewer, Visibility, Watcher,
 };
 use world::{World, secs};
 
@@ -73,6 +73,94 @@ async fn an_invisible_user_is_offline_to_others_byte_for_byte_on_every_surface()
     assert_eq!(hidden.all().await, gone.all().await);
 }
 
+/// Who is looked up is known to the store alone, in both cases: how long an answer takes tells nothing.
+#[tokio::test]
+async fn to_look_up_an_invisible_user_is_the_work_of_looking_up_an_offline_one() {
+    let world = World::new().await;
+    for user in ["alice", "bob"] {
+        world.beat(user, "phone");
+    }
+    world.presently.set_invisible("alice", true).await.unwrap();
+    world.presently.end_user("bob", EndReason::Logout).await.unwrap();
+    let users: Vec<UserId> = vec!["alice".into(), "bob".into(), "alice".into()];
+    for asked in 0..3 {
+        let work = async |users: &[UserId]| {
+            let before = world.store.asked();
+            world.presently.presences_seen_by(&Viewer::Anybody, users).await.unwrap();
+            world.store.asked() - before
+        };
+        assert_eq!((work(&users[..1]).await, work(&users[1..2]).await), (1, 1), "look {asked}");
+        assert_eq!(work(&users).await, 3);
+        world.beat("alice", "phone");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_who_is_online_looks_at_everybody_once_and_shows_what_others_see() {
+    let world = World::new().await;
+    let mut users: Vec<UserId> = Vec::new();
+    for n in 0..1_500 {
+        let user = format!("user-{n}");
+        let activity = if n % 3 == 0 { Activity::Idle } else { Activity::Active };
+        world.presently.evidence(&user, "phone", Some(activity), || true).unwrap();
+        if n % 100 == 0 {
+            world.pass(secs(1)).await;
+        }
+        if n % 7 == 0 || n % 11 == 0 {
+            world.presently.set_invisible(&user, true).await.unwrap();
+        }
+        if n % 11 == 0 {
+            world.presently.set_invisible(&user, false).await.unwrap();
+        }
+        users.push(user.into());
+    }
+    for viewer in [Viewer::Anybody, Viewer::User("user-7".into()), Viewer::Admin] {
+        let mut expected = world.presently.presences_seen_by(&viewer, &users).await.unwrap();
+        expected.retain(|presence| presence.status == Status::Online);
+        expected.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then_with(|| a.user.cmp(&b.user)));
+        let (mut walked, mut after) = (Vec::new(), None);
+        loop {
+            let looks = std::sync::atomic::AtomicUsize::new(0);
+            let wanted = |_: &str, status| {
+                looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                status == Status::Online
+            };
+            let page = world.presently.newest_online_seen_by(&viewer, after.take(), 97, wanted).await;
+            assert!(looks.into_inner() <= users.len(), "one pass");
+            let Some(last) = page.last() else { break };
+            after = Some((last.last_seen.unwrap(), last.user.clone()));
+            walked.extend(page);
+        }
+        assert_eq!(walked, expected, "{viewer:?}");
+        let of_all = |user: &str, status, last_seen| Some((UserId::from(user), status, last_seen));
+        let mut all = world.presently.online_seen_by(&viewer, of_all).await;
+        all.retain(|(_, status, _)| *status == Status::Online);
+        all.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(&b.0)));
+        let shown: Vec<_> = expected.into_iter().map(|seen| (seen.user, seen.status, seen.last_seen)).collect();
+        assert_eq!(all, shown, "{viewer:?}");
+    }
+}
+
+#[tokio::test]
+async fn figures_for_everybody_do_not_move_with_an_invisible_user() {
+    let world = World::new().await;
+    for user in ["alice", "bob"] {
+        world.beat(user, "phone");
+    }
+    world.presently.set_invisible("alice", true).await.unwrap();
+    let before = world.presently.stats_of_visible().await;
+    assert_eq!((before.counts.online, before.counts.sessions, before.evidence), (1, 1, 2));
+    world.beat("alice", "phone");
+    world.beat("alice", "laptop");
+    world.presently.end_user("alice", EndReason::Logout).await.unwrap();
+    world.beat("alice", "phone");
+    let after = world.presently.stats_of_visible().await;
+    assert_eq!((after.counts, after.evidence), (before.counts, before.evidence));
+    assert_eq!(world.presently.stats().evidence, 5, "the truth");
+    world.beat("bob", "phone");
+    assert_eq!(world.presently.stats_of_visible().await.evidence, 3);
+}
+
 #[tokio::test]
 async fn admins_and_the_user_see_the_truth() {
     let world = World::new().await;
@@ -84,8 +172,11 @@ async fn admins_and_the_user_see_the_truth() {
     for viewer in [Viewer::Admin, Viewer::User("alice".into())] {
         assert_eq!(world.presently.presence_seen_by(&viewer, "alice").await.unwrap(), truth);
         assert_eq!(world.presently.seen_by(&viewer, truth.clone()), truth);
-        assert_eq!(world.presently.newest_online_seen_by(&viewer, None, 9), std::slice::from_ref(&truth));
-        assert_eq!(world.presently.counts_seen_by(&viewer), world.presently.counts());
+        assert_eq!(
+            world.presently.newest_online_seen_by(&viewer, None, 9, |_, _| true).await,
+            std::slice::from_ref(&truth)
+        );
+        assert_eq!(world.presently.counts_seen_by(&viewer).await, world.presently.counts());
         let mut watcher = world.presently.watcher(viewer.clone());
         assert_eq!(watcher.watch(&["alice".into()]).await.unwrap().presences, std::slice::from_ref(&truth));
         let lines = world.presently.transitions_seen_by(&viewer, "alice", ALL.0, ALL.1, 9).await.unwrap();
@@ -93,7 +184,7 @@ async fn admins_and_the_user_see_the_truth() {
     }
     let other = Viewer::User("bob".into());
     assert_eq!(world.presently.presence_seen_by(&other, "alice").await.unwrap().status, Status::Offline);
-    assert_eq!(world.presently.counts_seen_by(&other), Counts::default());
+    assert_eq!(world.presently.counts_seen_by(&other).await, Counts::default());
 }
 
 #[tokio::test]
@@ -282,8 +373,10 @@ async fn a_veil_that_the_store_refuses_holds_and_is_kept_later() {
     world.store.memory.fail_with(Some(presently::store::StoreError::Unwritable("no room".into())));
     let refused = world.presently.set_invisible("alice", true).await;
     assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
-    assert_eq!(seen(&world, "alice").await.status, Status::Offline);
+    assert!(world.presently.is_invisible("alice"));
+    assert_eq!(world.presently.newest_online_seen_by(&Viewer::Anybody, None, 9, |_, _| true).await, []);
     world.store.memory.fail_with(None);
+    assert_eq!(seen(&world, "alice").await.status, Status::Offline);
     world.pass(secs(10)).await;
     let world = world.crash(secs(1)).await;
     assert!(world.presently.is_invisible("alice"));
@@ -300,11 +393,11 @@ async fn where_only_admins_see_others_there_is_nobody() {
     let (truth, alice) = (world.presence("alice").await, Viewer::User("alice".into()));
     assert_eq!(seen(&world, "alice").await, never("alice"));
     assert_eq!(world.presently.seen_by(&Viewer::Anybody, truth.clone()), never("alice"));
-    assert_eq!(world.presently.newest_online_seen_by(&Viewer::Anybody, None, 9), []);
-    assert_eq!(world.presently.newest_online_seen_by(&alice, None, 9), std::slice::from_ref(&truth));
-    assert_eq!(world.presently.counts_seen_by(&Viewer::Anybody), Counts::default());
-    assert_eq!(world.presently.counts_seen_by(&alice), Counts { online: 1, away: 0, sessions: 1, users: 1 });
-    assert_eq!(world.presently.counts_seen_by(&Viewer::Admin).online, 2);
+    assert_eq!(world.presently.newest_online_seen_by(&Viewer::Anybody, None, 9, |_, _| true).await, []);
+    assert_eq!(world.presently.newest_online_seen_by(&alice, None, 9, |_, _| true).await, std::slice::from_ref(&truth));
+    assert_eq!(world.presently.counts_seen_by(&Viewer::Anybody).await, Counts::default());
+    assert_eq!(world.presently.counts_seen_by(&alice).await, Counts { online: 1, away: 0, sessions: 1, users: 1 });
+    assert_eq!(world.presently.counts_seen_by(&Viewer::Admin).await.online, 2);
     let lines = |viewer| world.presently.transitions_seen_by(viewer, "alice", ALL.0, ALL.1, 9);
     assert_eq!(lines(&Viewer::Anybody).await.unwrap(), []);
     assert_eq!(lines(&alice).await.unwrap().len(), 1);
@@ -343,8 +436,8 @@ impl Surfaces {
         let mut all = Vec::new();
         for viewer in [Viewer::Anybody, Viewer::User("carol".into())] {
             all.push(format!("{:?}", presently.presences_seen_by(&viewer, &self.users).await.unwrap()));
-            all.push(format!("{:?}", presently.newest_online_seen_by(&viewer, None, 9)));
-            all.push(format!("{:?}", presently.counts_seen_by(&viewer)));
+            all.push(format!("{:?}", presently.newest_online_seen_by(&viewer, None, 9, |_, _| true).await));
+            all.push(format!("{:?}", presently.counts_seen_by(&viewer).await));
             for user in &self.users {
                 all.push(format!("{:?}", presently.presence_seen_by(&viewer, user).await.unwrap()));
                 let truth = presently.presence(user).await.unwrap();

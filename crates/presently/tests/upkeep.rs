@@ -2,7 +2,7 @@
 
 mod world;
 
-use presently::store::{Batch, Store};
+use presently::store::{Audience, Batch, Sight, Store, TransitionRow};
 use presently::{Config, PresenceRow, Reason, Status, Timestamp};
 use world::{World, secs, until};
 
@@ -89,4 +89,34 @@ async fn the_history_is_pruned_after_its_retention() {
         assert!(rounds < 10_000, "the history stayed");
     }
     assert!(rounds >= 170, "the history went too early");
+}
+
+#[tokio::test]
+async fn pruning_keeps_up_with_whatever_was_written() {
+    const LINES: usize = 50_000;
+    let config = Config { history_retention: secs(300), ..Config::default() };
+    let world = World::with(config).await;
+    let line = |n: usize| TransitionRow {
+        user: "alice".into(),
+        from: Status::Away,
+        to: Status::Online,
+        at: Timestamp(n as i64),
+        last_seen: None,
+        reason: Reason::Activity,
+        audience: Audience::Everybody,
+    };
+    let written = Batch { transitions: (0..LINES).map(line).collect(), ..Batch::default() };
+    world.store.memory.commit(&written).await.unwrap();
+    let left = async || {
+        let (from, to) = (Timestamp(i64::MIN), Timestamp(i64::MAX));
+        world.store.memory.transitions(&"alice".into(), Sight::Insider, from, to, u32::MAX).await.unwrap().len()
+    };
+    let mut rounds = 0;
+    while left().await == LINES {
+        world.pass(secs(1)).await;
+        rounds += 1;
+        assert!(rounds < 10_000, "nothing is pruned");
+    }
+    world.pass(secs(1)).await;
+    assert_eq!(left().await, 0, "one round is enough");
 }

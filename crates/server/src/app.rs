@@ -53,6 +53,8 @@ struct Inner {
     docs: Bytes,
     /// Held while an account and its presence change together, so that both see the acts in one order.
     acts: tokio::sync::Mutex<()>,
+    /// Held while accounts are listed by their presence.
+    listings: tokio::sync::Mutex<()>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Keeps the data folder locked against a second server.
     _folder: Option<Folder>,
@@ -148,6 +150,7 @@ impl App {
             clock,
             metrics,
             acts: tokio::sync::Mutex::new(()),
+            listings: tokio::sync::Mutex::new(()),
             tasks: Mutex::new(Vec::new()),
             _folder: folder,
         }));
@@ -243,6 +246,11 @@ impl App {
     /// Held while an account and its presence change together.
     pub(crate) async fn acting(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.0.acts.lock().await
+    }
+
+    /// Held while accounts are listed by their presence, which costs by how many there are: one such list at a time.
+    pub(crate) async fn listing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.listings.lock().await
     }
 
     /// Whether the store answers and can be written to, and the other nodes are in reach where there may be others.

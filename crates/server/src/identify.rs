@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use presently::{Activity, Beat};
+use presently::{Activity, Beat, Hearing};
 use presently_accounts::store::AuditEntry;
 use presently_accounts::{AccountId, AccountStatus, ApiKey, AuthError, Caller, looks_like_api_key};
 
@@ -174,7 +174,7 @@ pub(crate) async fn heard(
     let mut as_of = caller.as_of;
     for _ in 0..LOOKS_MAX {
         let still = || app.accounts().still_admits(as_of);
-        match app.presently().heard(&caller.user, session, activity, still).await {
+        match decided(app.presently().paced(&caller.user, session, activity, still)).await {
             Err(presently::Error::Stale) => as_of = active_caller(app, headers).await?.as_of,
             Err(presently::Error::Ended) => {
                 // Another node ended the session, and with it maybe the token, of which this one has not heard yet.
@@ -185,6 +185,10 @@ pub(crate) async fn heard(
         }
     }
     Err(Problem::unavailable("busy", "Too many rights change at once. Try again.", "evidence kept becoming stale"))
+}
+
+async fn decided(hearing: Result<Hearing, presently::Error>) -> Result<Beat, presently::Error> {
+    hearing?.decided().await
 }
 
 /// Before every route: finds out who calls, and takes the request as evidence.

@@ -25,6 +25,7 @@ mod refusals;
 mod routes;
 mod serve;
 mod settings;
+mod slices;
 mod standing;
 mod tally;
 mod variables;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use presently::Presently;
+use presently::{Presently, Stats};
 
 use crate::refusals::Refusals;
 pub(crate) use crate::tally::Tally;
@@ -78,8 +78,7 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub(crate) fn render(&self, presently: &Presently, streams: usize) -> String {
-        let stats = presently.stats();
+    pub(crate) fn render(&self, presently: &Presently, stats: &Stats, streams: usize) -> String {
         gauge!("presently_users", "status" => "online").set(stats.counts.online as f64);
         gauge!("presently_users", "status" => "away").set(stats.counts.away as f64);
         gauge!("presently_sessions").set(stats.counts.sessions as f64);

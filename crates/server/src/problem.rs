@@ -417,6 +417,13 @@ impl From<presently::Error> for Problem {
             E::BadName => Self::field("session", "Must be 1 to 64 printable characters."),
             E::Stale | E::Ended => Self::token_not_valid(),
             E::Full => Self::unavailable("overloaded", "Too much is waiting to be kept. Try again.", "pending is full"),
+            E::TooManyChanges { retry_after } => {
+                let detail = "Sessions that open, activities that change and being invisible or not: at most 10 changes a second \
+                              in the long run, 100 at once. Nothing has changed. Try again later.";
+                let mut problem = Self::too_many("too_many_changes", detail);
+                problem.0.retry_after = Some(retry_after);
+                problem
+            }
             E::Closed => Self::unavailable("shutting_down", "The server is shutting down.", "shutting down"),
             E::Store(error) => Self::unavailable(
                 "store_unavailable",

@@ -477,7 +477,13 @@ impl Settings {
             limits: Limits::default(),
             history_retention: self.history_retention,
             visibility: self.visibility,
+            figures_of_invisible: self.figures_of_invisible(),
         })
+    }
+
+    /// Whether `/metrics` counts invisible users: only where it has an address of its own.
+    pub(crate) fn figures_of_invisible(&self) -> bool {
+        self.operations_listen.is_some()
     }
 }
 

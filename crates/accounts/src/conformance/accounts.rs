@@ -202,6 +202,34 @@ pub async fn only_admins_who_may_sign_in_are_counted(store: Subject) {
     assert_eq!(store.admin_count().await, Ok(2));
 }
 
+pub async fn all_numbers_are_told_and_none_of_the_erased(store: Subject) {
+    let mut expected = Vec::new();
+    for name in ["one", "two", "three"] {
+        expected.push(insert(&store, name).await.id);
+    }
+    store.delete(expected.remove(1), at(1), None).await.expect("it is erased");
+    let mut told = store.account_ids().await.expect("the store answers");
+    told.sort();
+    assert_eq!(told, expected);
+}
+
+pub async fn slices_of_all_accounts_come_newest_first_without_a_gap(store: Subject) {
+    let mut made = Vec::new();
+    // Some of the same moment, on both sides of the edges of slices.
+    for (name, moment) in [("a", 5), ("b", 5), ("c", 5), ("d", 1), ("e", 9), ("f", 9), ("g", 5)] {
+        made.push(store.insert(&draft(name), at(moment), None).await.expect("an account is made"));
+    }
+    made.sort_by_key(|account| std::cmp::Reverse((account.created_at, account.id)));
+    let (mut walked, mut before) = (Vec::new(), None);
+    loop {
+        let slice = store.accounts_before(before, 2).await.expect("the store answers");
+        let Some(last) = slice.last() else { break };
+        before = Some((last.created_at, last.id));
+        walked.extend(slice);
+    }
+    assert_eq!(walked, made);
+}
+
 pub async fn barred_are_those_who_may_not_be_present(store: Subject) {
     insert(&store, "active").await;
     let mut expected = Vec::new();

@@ -41,6 +41,8 @@ macro_rules! __account_store_cases {
             accounts::update_and_delete_of_nobody_are_not_found
             accounts::delete_erases_the_account_and_its_sessions
             accounts::ten_thousand_accounts_are_asked_for_in_one_call
+            accounts::all_numbers_are_told_and_none_of_the_erased
+            accounts::slices_of_all_accounts_come_newest_first_without_a_gap
             accounts::only_admins_who_may_sign_in_are_counted
             accounts::barred_are_those_who_may_not_be_present
             accounts::two_inserts_of_one_name_at_once_make_one_account

@@ -81,6 +81,16 @@ impl AccountStore for Hooked {
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
         self.around("accounts", self.store.accounts(ids)).await
     }
+    async fn account_ids(&self) -> Result<Vec<AccountId>, StoreError> {
+        self.around("account_ids", self.store.account_ids()).await
+    }
+    async fn accounts_before(
+        &self,
+        before: Option<(Timestamp, AccountId)>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.around("accounts_before", self.store.accounts_before(before, limit)).await
+    }
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
         self.around("account_named", self.store.account_named(username)).await
     }

@@ -1,6 +1,7 @@
 //! Questions. **Nothing here changes anything.**
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::Engine;
@@ -81,6 +82,22 @@ impl Engine {
         })
     }
 
+    /// The status shown of a user in memory, and how many sessions they have.
+    #[must_use]
+    pub fn weight(&self, user: &str) -> Option<(Status, usize)> {
+        let user = &self.users[self.find(user)?];
+        Some((user.shown, user.session_count()))
+    }
+
+    /// Whether this evidence would change what is kept of the user: it opens a session, or turns one to another activity. That of a
+    /// barred user changes nothing.
+    #[must_use]
+    pub fn would_change(&self, user: &str, session: &str, activity: Option<Activity>) -> bool {
+        let Some(owner) = self.find(user) else { return true };
+        let turns = |slot| activity.is_some_and(|activity| activity != self.sessions[slot].activity);
+        !self.users[owner].barred() && self.find_session(owner, session).is_none_or(turns)
+    }
+
     /// Why.
     #[must_use]
     pub fn explain(&self, now: Now, user: &str) -> Option<Explanation> {
@@ -132,12 +149,25 @@ impl Engine {
         limit: usize,
         visitor: &mut dyn FnMut(&str, Status, Option<Timestamp>, Timestamp),
     ) -> Option<usize> {
+        self.visit_seen(from, limit, Timestamp(i64::MIN)..=Timestamp(i64::MAX), visitor)
+    }
+
+    /// The same of those whose last evidence was within `seen` (of who was never seen: at the beginning of time). To pass by
+    /// somebody is cheap.
+    #[expect(clippy::type_complexity, reason = "as for visit")]
+    pub fn visit_seen(
+        &self,
+        from: usize,
+        limit: usize,
+        seen: RangeInclusive<Timestamp>,
+        visitor: &mut dyn FnMut(&str, Status, Option<Timestamp>, Timestamp),
+    ) -> Option<usize> {
         let end = from.saturating_add(limit).min(self.users.slots());
-        for slot in from..end {
-            if let Some(user) = self.users.get(slot as u32) {
+        self.users.visit(from, end, |user| {
+            if seen.contains(&user.seen_at()) {
                 visitor(&user.name, user.shown, user.last_seen(), user.since);
             }
-        }
+        });
         (end < self.users.slots()).then_some(end.max(from))
     }
 }

@@ -88,6 +88,21 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Visits the values of the slots from `from` to `end`, which is no more than there are.
+    pub(super) fn visit(&self, from: usize, end: usize, mut visitor: impl FnMut(&T)) {
+        let mut slot = from;
+        while slot < end {
+            let values = &self.chunks[slot / CHUNK][slot % CHUNK..];
+            let values = &values[..values.len().min(end - slot)];
+            for entry in values {
+                if let Entry::Occupied(value) = entry {
+                    visitor(value);
+                }
+            }
+            slot += values.len().max(1);
+        }
+    }
+
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
         match self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)? {
             Entry::Occupied(value) => Some(value),

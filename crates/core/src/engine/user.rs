@@ -71,6 +71,11 @@ impl User {
         (self.last_seen != NEVER).then_some(self.last_seen)
     }
 
+    /// The last evidence; the beginning of time when there never was any.
+    pub(super) const fn seen_at(&self) -> Timestamp {
+        self.last_seen
+    }
+
     pub(super) fn see(&mut self, at: Option<Timestamp>) {
         self.last_seen = at.unwrap_or(NEVER);
     }

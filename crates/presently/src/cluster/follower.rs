@@ -10,10 +10,11 @@ use super::copy;
 use super::frame::{self, Frame};
 use super::proposals::{Finish, Proposal};
 use super::term::{End, Term, unread};
+use crate::acts::APPLICATION;
 use crate::bus::BusError;
 use crate::queue::Logged;
-use crate::shard::SHARDS;
-use crate::shared::Outcome;
+use crate::shard::{SHARDS, Shard};
+use crate::shared::{Outcome, Shared};
 
 /// Entries read at once.
 pub(super) const READ_MAX: usize = 4096;
@@ -106,6 +107,21 @@ fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
     None
 }
 
+/// Counts what a user changed at another node, so that they cannot change more because there are several.
+fn charge(shared: &Shared, shard: &mut Shard, act: &Act, is_veil: bool) {
+    let user = match act {
+        _ if is_veil => act.user(),
+        Act::Evidence { user, session, activity, .. } => {
+            let counts = !session.starts_with(APPLICATION) && shard.engine.would_change(user, session, *activity);
+            counts.then_some(user.as_str())
+        }
+        _ => None,
+    };
+    if let Some(user) = user {
+        shard.pace.charge(shared.clock.now().tick, user);
+    }
+}
+
 fn follow_user(
     term: &Term<'_>,
     user: &str,
@@ -124,6 +140,9 @@ fn follow_user(
     });
     shared.shards.with(user, |shard| {
         let now = Now { tick: shared.clock.now().tick, wall: entry.wall };
+        if !from.own {
+            charge(shared, shard, &entry.act, veil.is_some());
+        }
         let before = shard.engine.presence(user);
         let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
         let decided = match &veil {

@@ -25,6 +25,9 @@ const MISSED_STEP: usize = 512;
 /// Transitions of everybody that are handed over under one lock.
 const MISSED_OF_ALL_STEP: usize = 4096;
 
+/// Presences of a snapshot over which is laid what was told meanwhile, between two yields.
+const LAID_AT_ONCE: usize = 10_000;
+
 /// How long one who comes from another node waits for this one to get as far.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
 /// The pause of one who begins anew while the store does not answer.
@@ -310,16 +313,18 @@ impl Watcher {
     async fn everybody(&self) -> Result<Snapshot, WatchError> {
         let shared = &self.shared;
         loop {
-            let mut presences: HashMap<UserId, Presence, RandomState> = HashMap::default();
+            let mut presences = Vec::new();
             for place in 0..SHARDS {
+                // Who leaves and returns meanwhile is visited twice.
+                let mut found: HashMap<UserId, Presence, RandomState> = HashMap::default();
                 let mut from = Some(0);
                 while let Some(start) = from {
-                    let mut visitor = |user: &str, status, last_seen, since| {
-                        presences.insert(user.into(), presence(user, status, last_seen, since));
-                    };
-                    from = shared.visit_step_seen_by(&self.mailbox.viewer, place, start, &mut visitor);
+                    from = shared.shards.visit_step(place, start, &mut |user, status, last_seen, since| {
+                        found.insert(user.into(), presence(user, status, last_seen, since));
+                    });
                     tokio::task::yield_now().await;
                 }
+                presences.extend(found.into_values());
             }
             shared.stream.until_told(shared.queue.number()).await;
             shared.closed()?;
@@ -330,10 +335,15 @@ impl Watcher {
                 Some(Mail::Overflown) => continue,
             };
             let mut newest = Newest::of(&told);
-            presences.values_mut().for_each(|presence| newest.lay_over(presence));
-            let rest = newest.rest(&told);
-            let presences = presences.into_values().chain(rest).filter(|presence| presence.status != Status::Offline);
-            return Ok(Snapshot { position, presences: presences.collect() });
+            if !told.is_empty() {
+                for presences in presences.chunks_mut(LAID_AT_ONCE) {
+                    presences.iter_mut().for_each(|presence| newest.lay_over(presence));
+                    tokio::task::yield_now().await;
+                }
+                presences.extend(newest.rest(&told));
+                presences.retain(|presence| presence.status != Status::Offline);
+            }
+            return Ok(Snapshot { position, presences });
         }
     }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,6 +124,7 @@ pub(crate) struct GateStore {
     panics: AtomicBool,
     pace: Mutex<Option<Pace>>,
     tries: Mutex<Vec<Try>>,
+    asked: AtomicUsize,
 }
 
 /// Time that a store takes.
@@ -150,6 +151,7 @@ impl Default for GateStore {
             panics: AtomicBool::new(false),
             pace: Mutex::new(None),
             tries: Mutex::default(),
+            asked: AtomicUsize::new(0),
         }
     }
 }
@@ -179,6 +181,11 @@ impl GateStore {
         let length = a_row * u32::try_from(rows).unwrap();
         clock.sleep(length.min(longest)).await;
         if length > longest { Err(StoreError::Unavailable("canceling statement".into())) } else { Ok(()) }
+    }
+
+    /// Of how many users it was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// The next commit panics.
@@ -214,6 +221,7 @@ impl Store for GateStore {
         self.memory.append_evidence(block, keep_from).await
     }
     async fn presences(&self, users: &[UserId]) -> Result<Vec<Option<PresenceRow>>, StoreError> {
+        self.asked.fetch_add(users.len(), Ordering::SeqCst);
         self.memory.presences(users).await
     }
     async fn present_after(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<PresenceRow>, StoreError> {

@@ -21,6 +21,8 @@ pub(crate) enum Why {
     TooManyMessages,
     /// The limit of connections is reached.
     TooManyConnections,
+    /// The user changes something too often: the socket's session cannot open.
+    TooManyChanges,
     /// The presence library stopped telling.
     NoMore,
     /// A message is larger than it may be.
@@ -57,6 +59,7 @@ impl Why {
             Self::TooManyConnections => (4007, "too many connections"),
             Self::TooManyMessages => (4008, "too many messages"),
             Self::TooMuch => (4009, "too much is being sent at once"),
+            Self::TooManyChanges => (4010, "too many changes"),
             Self::Refused => (4101, "the token was refused"),
             Self::Pass(Ended::Revoked) => (4101, "the token was revoked"),
             Self::Pass(Ended::ByAdmin) => (4102, "an administrator ended the session"),

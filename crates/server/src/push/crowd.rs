@@ -115,6 +115,12 @@ impl Crowd {
         self.people.lock().by_user.get(user).is_some_and(|of_user| of_user.forced_out)
     }
 
+    /// How many there are of each user.
+    pub(crate) fn by_user(&self) -> Vec<(Arc<str>, usize)> {
+        let people = self.people.lock();
+        people.by_user.iter().map(|(user, of_user)| (Arc::clone(user), of_user.connections)).collect()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.people.lock().in_all

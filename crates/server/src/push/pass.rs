@@ -172,22 +172,29 @@ impl Pass {
         }
     }
 
-    /// Takes evidence of a session of its own.
-    pub(crate) async fn heard(&mut self, app: &App, session: &str, activity: Option<Activity>) -> Result<(), Ended> {
+    /// Takes evidence of a session of its own; returns why it was not taken when the user changes something too often.
+    pub(crate) async fn heard(
+        &mut self,
+        app: &App,
+        session: &str,
+        activity: Option<Activity>,
+    ) -> Result<Option<Problem>, Ended> {
         for _ in 0..LOOKS_MAX {
             let as_of = self.caller.as_of;
             let still = || app.accounts().still_admits(as_of);
-            match app.presently().hear(&self.caller.user, session, activity, still) {
+            match app.presently().paced(&self.caller.user, session, activity, still) {
+                // What is on its way comes to nothing only when the session ended elsewhere, which ends the pass too.
                 Ok(hearing) => {
                     hearing.kept().await;
-                    return Ok(());
+                    return Ok(None);
                 }
+                Err(error @ presently::Error::TooManyChanges { .. }) => return Ok(Some(error.into())),
                 Err(presently::Error::Stale) => self.check(app).await?,
                 Err(presently::Error::Barred) => return Err(Ended::NotActive),
                 Err(error) => {
                     // Presence is full or stopping: the connection is good all the same.
                     tracing::debug!(%error, "evidence of a socket was not taken");
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }

@@ -31,6 +31,9 @@ const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is sent at once, about.
 const WRITE_BYTES: usize = 32 * 1024;
 
+/// Presences that are written between two yields.
+const WRITTEN_AT_ONCE: usize = 1_000;
+
 /// What a socket is made of before anybody spoke.
 pub(crate) struct Newcomer {
     pub(crate) app: App,
@@ -217,7 +220,7 @@ impl Socket {
     }
 
     async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
-        self.pass.heard(&self.app, &self.session, Some(Activity::Active)).await?;
+        Box::pin(self.begin()).await?;
         let interval = self.app.settings().heartbeat_interval;
         self.ping_at = self.app.clock().now().tick + interval;
         let mut timer = self.timer();
@@ -245,6 +248,17 @@ impl Socket {
                     }
                     timer = self.timer();
                 }
+            }
+        }
+    }
+
+    /// Opens the session that the socket is.
+    async fn begin(&mut self) -> Result<(), End> {
+        match self.pass.heard(&self.app, &self.session, Some(Activity::Active)).await? {
+            None => Ok(()),
+            Some(problem) => {
+                self.send(error(&problem)).await?;
+                Err(End::Because(Why::TooManyChanges))
             }
         }
     }
@@ -301,7 +315,11 @@ impl Socket {
             Some(Ok(ClientFrame::Activity(activity))) => Some(*activity),
             _ => None,
         };
-        self.pass.heard(&self.app, &self.session, activity).await?;
+        if let Some(problem) = self.pass.heard(&self.app, &self.session, activity).await? {
+            // The activity stays as it was; that something was heard counts all the same.
+            self.pass.heard(&self.app, &self.session, None).await?;
+            self.send(error(&problem)).await?;
+        }
         match frame {
             None | Some(Ok(ClientFrame::Activity(_))) => Ok(()),
             Some(Ok(frame)) => match Box::pin(self.act(frame)).await {
@@ -332,7 +350,7 @@ impl Socket {
                     (None, None) => Resumed::Snapshot(self.watcher.watch_everybody().await?),
                 };
                 Ok(match resumed {
-                    Resumed::Snapshot(snapshot) => vec![self.snapshot(snapshot)],
+                    Resumed::Snapshot(snapshot) => vec![self.snapshot(snapshot).await],
                     Resumed::Diffs(diffs) => {
                         let seq = diffs.last().map(|diff| diff.seq).or(from.map(|from| from.seq)).unwrap_or_default();
                         let missed = diffs.into_iter().flat_map(|diff| diff.presences).collect();
@@ -365,29 +383,42 @@ impl Socket {
     /// Sends a diff and those that wait behind it.
     async fn tell(&mut self, diff: Diff) -> Result<(), End> {
         self.may_go_on().await?;
-        let mut texts = vec![self.diff(diff)];
+        let mut texts = vec![self.diff(diff).await];
         let mut bytes = texts[0].len();
         while bytes < WRITE_BYTES
             && let Some(diff) = self.watcher.next_now()
         {
-            let text = self.diff(diff);
+            let text = self.diff(diff).await;
             bytes += text.len();
             texts.push(text);
         }
         Ok(self.wire.send(&self.app, Some(&mut self.pass), texts).await?)
     }
 
-    fn diff(&self, diff: Diff) -> String {
+    async fn diff(&mut self, diff: Diff) -> String {
         if diff.renewed {
             let position = presently::Position { epoch: diff.epoch, seq: diff.seq };
-            return self.snapshot(Snapshot { position, presences: diff.presences });
+            return self.snapshot(Snapshot { position, presences: diff.presences }).await;
         }
         ServerFrame::Diff { seq: diff.seq, presences: self.bodies(diff.presences) }.text()
     }
 
-    fn snapshot(&self, snapshot: Snapshot) -> String {
+    async fn snapshot(&mut self, snapshot: Snapshot) -> String {
         let (epoch, seq) = (snapshot.position.epoch.to_string(), snapshot.position.seq);
-        ServerFrame::Snapshot { epoch, seq, presences: self.bodies(snapshot.presences) }.text()
+        let mut text = ServerFrame::Snapshot { epoch, seq, presences: Vec::new() }.text();
+        let end = text.split_off(text.len() - "]}".len());
+        let mut presences = snapshot.presences.into_iter();
+        // Everybody may be a million: others have their turn in between.
+        while presences.len() > 0 {
+            let bodies = self.bodies(presences.by_ref().take(WRITTEN_AT_ONCE).collect());
+            let bodies = serde_json::to_string(&bodies).unwrap_or_default();
+            text.push_str(bodies.trim_start_matches('[').trim_end_matches(']'));
+            if presences.len() > 0 {
+                text.push(',');
+                tokio::task::yield_now().await;
+            }
+        }
+        text + &end
     }
 
     fn bodies(&self, presences: Vec<presently::Presence>) -> Vec<PresenceBody> {

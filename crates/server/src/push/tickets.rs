@@ -5,11 +5,13 @@
 //! can make: what is made up is refused without asking the database.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use presently::{Now, Tick, Timestamp};
 use presently_sql::PostgresStores;
+use presently_sql::postgres::NewTicket;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq as _;
@@ -20,6 +22,8 @@ use crate::problem::Problem;
 pub(crate) const GOOD_FOR: Duration = Duration::from_secs(30);
 /// Tickets at once, of one node.
 const TICKETS_MAX: usize = 100_000;
+/// Unused tickets of one user, of all nodes together: a page needs one for each connection it opens.
+const OF_USER_MAX: u32 = 100;
 /// Bytes of a number, and of a mark.
 const BYTES: usize = 16;
 
@@ -32,9 +36,17 @@ pub(crate) struct Tickets {
 
 #[derive(Default)]
 struct Book {
-    credentials: HashMap<u128, Box<str>>,
+    unused: HashMap<u128, Ticket>,
+    /// How many of them each user has.
+    by_user: HashMap<Arc<str>, u32>,
     /// All of them are good for the same time, so the oldest ends first. Used ones stay here until then.
     ends: VecDeque<(Tick, u128)>,
+}
+
+struct Ticket {
+    credential: Box<str>,
+    /// Whose it is, unless it is an application's.
+    user: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -49,8 +61,21 @@ impl Book {
             && end <= now
         {
             self.ends.pop_front();
-            self.credentials.remove(&number);
+            self.take(number);
         }
+    }
+
+    fn take(&mut self, number: u128) -> Option<Ticket> {
+        let ticket = self.unused.remove(&number)?;
+        if let Some(user) = &ticket.user
+            && let Some(unused) = self.by_user.get_mut(user)
+        {
+            *unused -= 1;
+            if *unused == 0 {
+                self.by_user.remove(user);
+            }
+        }
+        Some(ticket)
     }
 }
 
@@ -67,8 +92,8 @@ impl Tickets {
         Self { book: Mutex::default(), shared: Some(Shared { stores, key }) }
     }
 
-    /// A ticket that stands for these credentials (the text of a bearer token).
-    pub(crate) async fn make(&self, credential: &str, now: Now) -> Result<String, Problem> {
+    /// A ticket that stands for these credentials (the text of a bearer token) of `user`, or of an application.
+    pub(crate) async fn make(&self, credential: &str, user: Option<&Arc<str>>, now: Now) -> Result<String, Problem> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(Problem::internal)?;
         let number = u128::from_be_bytes(bytes);
@@ -82,14 +107,21 @@ impl Tickets {
                     "the limit of tickets is reached",
                 ));
             }
-            book.ends.push_back((now.tick + GOOD_FOR, number));
             if self.shared.is_none() {
-                book.credentials.insert(number, credential.into());
+                if let Some(user) = user {
+                    let unused = book.by_user.entry(Arc::clone(user)).or_default();
+                    if *unused >= OF_USER_MAX {
+                        return Err(too_many_of_user());
+                    }
+                    *unused += 1;
+                }
+                book.unused.insert(number, Ticket { credential: credential.into(), user: user.cloned() });
             }
+            book.ends.push_back((now.tick + GOOD_FOR, number));
         }
         match &self.shared {
             None => Ok(hex(&bytes)),
-            Some(shared) => shared.make(bytes, credential, now.wall).await,
+            Some(shared) => shared.make(bytes, credential, user, now.wall).await,
         }
     }
 
@@ -101,7 +133,7 @@ impl Tickets {
         let Some(number) = unhex::<BYTES>(ticket).map(u128::from_be_bytes) else { return Ok(None) };
         let mut book = self.book.lock();
         book.tidy(now.tick);
-        Ok(book.credentials.remove(&number))
+        Ok(book.take(number).map(|ticket| ticket.credential))
     }
 
     /// Drops what ended.
@@ -116,13 +148,23 @@ impl Tickets {
 }
 
 impl Shared {
-    async fn make(&self, number: [u8; BYTES], credential: &str, now: Timestamp) -> Result<String, Problem> {
+    async fn make(
+        &self,
+        number: [u8; BYTES],
+        credential: &str,
+        user: Option<&Arc<str>>,
+        now: Timestamp,
+    ) -> Result<String, Problem> {
         let mut sealed = credential.as_bytes().to_vec();
         self.seal(&number)?
             .seal_in_place_append_tag(nonce(), Aad::empty(), &mut sealed)
             .map_err(|_| Problem::internal("a ticket could not be sealed"))?;
         let ends_at = Timestamp(now.0.saturating_add(i64::try_from(GOOD_FOR.as_micros()).unwrap_or(i64::MAX)));
-        self.stores.keep_ticket(name(&number), sealed, ends_at).await.map_err(presently::Error::from)?;
+        let user = user.map(|user| user.as_ref().to_owned()).unwrap_or_default();
+        let ticket = NewTicket { digest: name(&number), sealed, ends_at, user };
+        if !self.stores.keep_ticket(ticket, now, OF_USER_MAX).await.map_err(presently::Error::from)? {
+            return Err(too_many_of_user());
+        }
         Ok(hex(&number) + &hex(&self.mark(&number)))
     }
 
@@ -155,6 +197,13 @@ impl Shared {
     fn derive(&self, purpose: &[u8], number: &[u8; BYTES]) -> hmac::Tag {
         hmac::sign(&self.key, &[purpose, number].concat())
     }
+}
+
+fn too_many_of_user() -> Problem {
+    Problem::too_many(
+        "too_many_tickets",
+        format!("A user may have at most {OF_USER_MAX} unused tickets. Try again later."),
+    )
 }
 
 /// Each key is used once.
@@ -203,11 +252,11 @@ mod tests {
     #[tokio::test]
     async fn a_ticket_is_good_once_and_in_time() {
         let tickets = Tickets::here();
-        let ticket = tickets.make("token", at(0)).await.unwrap();
+        let ticket = tickets.make("token", None, at(0)).await.unwrap();
         assert_eq!(ticket.len(), 32);
         assert_eq!(tickets.redeem(&ticket, at(END - 1)).await.unwrap().as_deref(), Some("token"));
         assert_eq!(tickets.redeem(&ticket, at(END - 1)).await.unwrap(), None);
-        let late = tickets.make("token", at(0)).await.unwrap();
+        let late = tickets.make("token", None, at(0)).await.unwrap();
         assert_eq!(tickets.redeem(&late, at(END)).await.unwrap(), None);
         for text in ["", "x", "+0000000000000000000000000000001", "é"] {
             assert_eq!(tickets.redeem(text, at(0)).await.unwrap(), None);
@@ -218,10 +267,36 @@ mod tests {
     async fn there_is_a_limit_and_time_makes_room() {
         let tickets = Tickets::here();
         for _ in 0..TICKETS_MAX {
-            tickets.make("t", at(0)).await.unwrap();
+            tickets.make("t", None, at(0)).await.unwrap();
         }
-        assert_eq!(tickets.make("t", at(0)).await.unwrap_err().code(), "too_many_tickets");
-        assert!(tickets.make("t", at(END)).await.is_ok());
+        assert_eq!(tickets.make("t", None, at(0)).await.unwrap_err().code(), "too_many_tickets");
+        assert!(tickets.make("t", None, at(END)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_user_has_a_hundred_of_their_own_and_a_used_one_makes_room() {
+        let url = Postgres::shared().database();
+        let open = || PostgresStores::open(&url, OpenOptions::default());
+        let secret = b"a secret of sixteen bytes";
+        let nodes = [Tickets::shared(open().await.unwrap(), secret), Tickets::shared(open().await.unwrap(), secret)];
+        let alone = [Tickets::here()];
+        for tickets in [&alone[..], &nodes[..]] {
+            let (alice, bob): (Arc<str>, Arc<str>) = ("alice".into(), "bob".into());
+            let take = async |place: usize, user, at| tickets[place % tickets.len()].make("t", user, at).await;
+            let mut made = Vec::new();
+            for place in 0..100 {
+                made.push(take(place, Some(&alice), at(0)).await.unwrap());
+            }
+            let problem = take(1, Some(&alice), at(END - 1)).await.unwrap_err();
+            assert_eq!((problem.code(), problem.status().as_u16()), ("too_many_tickets", 429));
+            assert!(take(0, Some(&bob), at(0)).await.is_ok());
+            assert!(take(0, None, at(0)).await.is_ok());
+            assert!(tickets[0].redeem(&made[1], at(1)).await.unwrap().is_some());
+            assert!(take(0, Some(&alice), at(1)).await.is_ok());
+            assert!(take(0, Some(&alice), at(1)).await.is_err());
+            assert!(take(1, Some(&alice), at(END)).await.is_ok());
+        }
+        assert!(alone[0].book.lock().by_user.len() <= 2);
     }
 
     #[tokio::test]
@@ -232,7 +307,7 @@ mod tests {
         let secret = b"a secret of sixteen bytes";
         let (here, there) = (Tickets::shared(stores.clone(), secret), Tickets::shared(others.clone(), secret));
         let credential = "the text of a token";
-        let ticket = here.make(credential, at(0)).await.unwrap();
+        let ticket = here.make(credential, None, at(0)).await.unwrap();
         assert_eq!(ticket.len(), 64);
 
         let stranger = Tickets::shared(others, b"another secret of many bytes");
@@ -240,7 +315,8 @@ mod tests {
         let number = unhex::<BYTES>(&ticket[..32]).unwrap();
         let sealed = stores.take_ticket(name(&number), Timestamp(1)).await.unwrap().unwrap();
         assert!(!sealed.windows(8).any(|part| credential.as_bytes().windows(8).any(|known| known == part)));
-        stores.keep_ticket(name(&number), sealed, Timestamp(100)).await.unwrap();
+        let again = NewTicket { digest: name(&number), sealed, ends_at: Timestamp(100), user: String::new() };
+        assert!(stores.keep_ticket(again, Timestamp(0), 100).await.unwrap());
 
         let mut forged = ticket.clone().into_bytes();
         forged[63] = if forged[63] == b'0' { b'1' } else { b'0' };

@@ -1,10 +1,11 @@
 //! Accounts: lists, and one at a time.
 
 use axum::extract::State;
+use axum::response::Response;
 use http::StatusCode;
 use presently::{Presence, Status, UserId, Viewer};
-use presently_accounts::store::{Live, Ordering, PageQuery};
-use presently_accounts::{Account, AccountStatus, Changes, Draft, Role};
+use presently_accounts::store::{Live, Ordering, Page, PageQuery};
+use presently_accounts::{Account, AccountId, AccountStatus, Changes, Draft, Role};
 
 use super::acts::not_oneself;
 use super::online::account_id;
@@ -15,12 +16,9 @@ use crate::identify::By;
 use crate::problem::{Problem, ProblemBody};
 use crate::push::viewer;
 use crate::routes::status::account;
-use crate::wire::{AllUsers, CreateUser, PatchUser, User, UsersPage, convert, words};
+use crate::slices::{self, SLICE, Slices};
+use crate::wire::{AllUsers, CreateUser, ListedUser, PatchUser, User, UsersPage, convert, words};
 
-/// Accounts in one answer to `all-users`.
-const ALL_USERS_MAX: u64 = 50_000;
-/// Presences asked at once.
-const PRESENCES_AT_ONCE: usize = 10_000;
 /// Default and largest `per_page`.
 const PER_PAGE: u64 = 20;
 const PER_PAGE_MAX: u64 = 1000;
@@ -31,26 +29,27 @@ const STATUSES: &str = "active, pending, suspended, banned";
 /// The live presences of these accounts, in their order.
 async fn presences(app: &App, viewer: &Viewer, accounts: &[Account]) -> Result<Vec<Presence>, Problem> {
     let users: Vec<_> = accounts.iter().map(|account| UserId::from(account.id.to_string())).collect();
-    let mut presences = Vec::with_capacity(users.len());
-    for users in users.chunks(PRESENCES_AT_ONCE) {
-        presences.extend(app.presently().presences_seen_by(viewer, users).await?);
-    }
-    Ok(presences)
+    Ok(app.presently().presences_seen_by(viewer, &users).await?)
 }
 
-/// Everybody who is live, as the store lays it over its rows.
-fn live(app: &App) -> Vec<Live> {
-    app.presently()
-        .online_users()
-        .into_iter()
-        .filter_map(|presence| {
-            Some(Live {
-                account: account_id(&presence.user)?,
-                online_status: presence.status.as_str(),
-                last_seen_us: presence.last_seen.map(|moment| moment.0),
-            })
-        })
-        .collect()
+/// Everybody who is live and has an account, as the store lays it over its rows.
+async fn live(app: &App) -> Vec<Live> {
+    let ids = app.accounts().ids();
+    let live = app.presently().online_seen_by(&Viewer::Admin, |user, status, last_seen| {
+        let account = account_id(user).filter(|&id| ids.contains(id))?;
+        Some(Live { account, online_status: status.as_str(), last_seen_us: last_seen.map(|moment| moment.0) })
+    });
+    live.await
+}
+
+/// A page for which everybody who is live must be known: one such at a time, and beside the threads that serve, because the
+/// store works through all of them.
+async fn page_by_presence(app: &App, mut query: PageQuery) -> Result<Page, Problem> {
+    let _listing = app.listing().await;
+    query.live = live(app).await;
+    let (store, runtime) = (app.accounts().store().clone(), tokio::runtime::Handle::current());
+    let paging = tokio::task::spawn_blocking(move || runtime.block_on(store.page(&query)));
+    Ok(paging.await.map_err(Problem::internal)??)
 }
 
 /// What the query string asks for.
@@ -114,10 +113,11 @@ pub(crate) async fn list(
     query.offset = (page - 1) * per_page;
     query.limit = per_page;
     let by_presence = matches!(query.ordering, Ordering::LastSeen | Ordering::OnlineStatus);
-    if by_presence || query.online_status.is_some() {
-        query.live = live(&app);
-    }
-    let found = app.accounts().store().page(&query).await?;
+    let found = if by_presence || query.online_status.is_some() {
+        page_by_presence(&app, query).await?
+    } else {
+        app.accounts().store().page(&query).await?
+    };
     let last = found.count.div_ceil(per_page).max(1);
     if page > last {
         return Err(invalid_page());
@@ -324,16 +324,29 @@ pub(crate) async fn delete(
     get, path = "/api/users/all-users/", tag = "presence", security(("token" = [])),
     responses((status = 200, body = AllUsers), (status = 401, body = ProblemBody<'static>))
 )]
-pub(crate) async fn all_users(State(app): State<App>, By(caller): By) -> Result<axum::Json<AllUsers>, Problem> {
-    let query = PageQuery { descending: true, limit: ALL_USERS_MAX, ..PageQuery::default() };
-    let page = app.accounts().store().page(&query).await?;
-    let presences = presences(&app, &viewer(&caller), &page.accounts).await?;
-    let for_admin = caller.admission.is_admin;
-    let users = page.accounts.into_iter().zip(&presences);
-    Ok(axum::Json(AllUsers {
-        users: users.map(|(account, presence)| convert::listed(account, presence, for_admin)).collect(),
-        count: page.count,
-    }))
+pub(crate) async fn all_users(State(app): State<App>, By(caller): By) -> Result<Response, Problem> {
+    let (viewer, for_admin) = (viewer(&caller), caller.admission.is_admin);
+    slices::answer("users", Everybody { app, viewer, for_admin, before: None }, "").await
+}
+
+struct Everybody {
+    app: App,
+    viewer: Viewer,
+    for_admin: bool,
+    /// The last account that was listed.
+    before: Option<(jiff::Timestamp, AccountId)>,
+}
+
+impl Slices for Everybody {
+    type Line = ListedUser;
+
+    async fn next(&mut self) -> Result<Vec<ListedUser>, Problem> {
+        let accounts = self.app.accounts().store().accounts_before(self.before, SLICE as u32).await?;
+        self.before = accounts.last().map(|last| (last.created_at, last.id)).or(self.before);
+        let presences = presences(&self.app, &self.viewer, &accounts).await?;
+        let users = accounts.into_iter().zip(&presences);
+        Ok(users.map(|(account, presence)| convert::listed(account, presence, self.for_admin)).collect())
+    }
 }
 
 #[cfg(test)]

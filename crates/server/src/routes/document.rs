@@ -42,6 +42,13 @@ const NOT_ALLOWED: Shared = Shared {
     name: "NotAllowed",
     about: "`account_not_active`; `permission_denied`: this call is for others, or takes no API key",
 };
+const TOO_MANY_CHANGES: Shared = Shared {
+    status: "429",
+    name: "TooManyChanges",
+    about: "`too_many_changes`: the request would have changed the caller's presence (a session that opens, another activity, \
+            invisible or not) beyond 10 a second in the long run and 100 at once; nothing was done. Come back after \
+            `Retry-After`",
+};
 const BODY_TIMEOUT: Shared =
     Shared { status: "408", name: "BodyTimeout", about: "`request_timeout`: the body did not arrive in time" };
 const BODY_TOO_LARGE: Shared = Shared {
@@ -52,7 +59,7 @@ const BODY_TOO_LARGE: Shared = Shared {
 const TOO_MANY_LARGE: Shared = Shared {
     status: "429",
     name: "TooManyLarge",
-    about: "`too_many_large_answers`: one user reads a few large answers at once",
+    about: "`too_many_large_answers`: one user reads a few large answers at once; `too_many_changes`: see TooManyChanges",
 };
 const URI_TOO_LONG: Shared = Shared { status: "414", name: "UriTooLong", about: "`uri_too_long`" };
 const HEADERS_TOO_LARGE: Shared = Shared { status: "431", name: "HeadersTooLarge", about: "`headers_too_large`" };
@@ -62,10 +69,11 @@ const UNAVAILABLE: Shared = Shared {
     about: "What was asked was not done, or may not have been kept: `store_unavailable`, `busy`, `overloaded`, `timeout`, \
             `shutting_down`, `too_many_bodies`, `too_many_connections`. Come back after `Retry-After`",
 };
-const SHARED: [&Shared; 9] = [
+const SHARED: [&Shared; 10] = [
     &MALFORMED,
     &NOT_AUTHENTICATED,
     &NOT_ALLOWED,
+    &TOO_MANY_CHANGES,
     &BODY_TIMEOUT,
     &BODY_TOO_LARGE,
     &TOO_MANY_LARGE,
@@ -85,6 +93,8 @@ pub(super) fn add_answers(paths: &mut Paths, kind: Kind) {
             let method = if sends { Method::POST } else { Method::GET };
             if large::may_be_large(&method, path.trim_end_matches('/')) {
                 answers.push(&TOO_MANY_LARGE);
+            } else if kind != Kind::Open {
+                answers.push(&TOO_MANY_CHANGES);
             }
             match kind {
                 Kind::Open => {}

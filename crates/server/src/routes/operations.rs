@@ -49,7 +49,15 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Value>, 
     )
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics().render(app.presently(), app.push().crowd.len());
+    let (presently, crowd) = (app.presently(), &app.push().crowd);
+    // Whoever can read these figures may be anybody, unless they have an address of their own.
+    let (stats, streams) = if app.settings().figures_of_invisible() {
+        (presently.stats(), crowd.len())
+    } else {
+        let shown = crowd.by_user().into_iter().filter(|(user, _)| !presently.is_invisible(user));
+        (presently.stats_of_visible().await, shown.map(|(_, connections)| connections).sum())
+    };
+    let text = app.metrics().render(presently, &stats, streams);
     ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text).into_response()
 }
 

@@ -4,7 +4,7 @@
 
 use axum::extract::State;
 use http::HeaderMap;
-use presently::{Activity, Beat, Error, Hearing, Limits};
+use presently::{APPLICATION, Activity, Beat, Error, Hearing, Limits};
 
 use crate::app::App;
 use crate::extract::Json;
@@ -108,7 +108,7 @@ struct Taking<'a> {
 impl<'a> Taking<'a> {
     async fn begin(app: &'a App, headers: &'a HeaderMap) -> Result<Self, Problem> {
         let (key, as_of) = identify::application(app, headers).await?;
-        let session = format!("app-{}", key.id);
+        let session = format!("{APPLICATION}{}", key.id);
         Ok(Self { app, headers, as_of, own_bytes: session.len(), session })
     }
 

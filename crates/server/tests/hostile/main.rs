@@ -3,6 +3,7 @@
 
 mod bodies;
 mod connections;
+mod cost;
 mod descriptors;
 mod files;
 #[path = "../process/harness.rs"]

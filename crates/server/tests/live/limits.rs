@@ -38,6 +38,29 @@ async fn a_talker_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_socket_that_changes_its_activity_too_often_hears_that_and_stays() {
+    let server = TestServer::start().await;
+    let alice = server.visitor("alice").await;
+    let mut socket = Socket::open(server.address(), &alice).await;
+    // The login and the socket were two changes.
+    for turn in 0..98 {
+        socket.say(json!({"type": "activity", "activity": if turn % 2 == 0 { "idle" } else { "active" }}));
+    }
+    socket.say(json!({"type": "activity", "activity": "idle"}));
+    socket.error("too_many_changes").await;
+    socket.say(json!({"type": "ping"}));
+    assert_eq!(socket.frame().await, json!({"type": "pong"}));
+    let authorization = format!("Bearer {}", alice.access);
+    let mut another = Socket::connect(server.address(), "", Some(&authorization)).await.unwrap();
+    another.error("too_many_changes").await;
+    another.is_closed(4010).await;
+    pass(&server, secs(1)).await;
+    socket.say(json!({"type": "activity", "activity": "idle"}));
+    socket.say(json!({"type": "ping"}));
+    assert_eq!(socket.frame().await, json!({"type": "pong"}));
+}
+
+#[tokio::test]
 async fn a_steady_talker_is_not() {
     let server = TestServer::start().await;
     let alice = server.visitor("alice").await;
@@ -123,6 +146,10 @@ async fn a_reader_who_takes_nothing_holds_nobody_up() {
     let mut reader = Socket::open(server.address(), &admin).await;
     reader.watch(&[alice.id]).await;
     for round in 0..300 {
+        if round % 90 == 89 {
+            // A user changes no more than ten times a second in the long run.
+            pass(&server, secs(9)).await;
+        }
         let activity = if round % 2 == 0 { "idle" } else { "active" };
         alice.beat_with(json!({"activity": activity})).await;
         let expected = if round % 2 == 0 { "away" } else { "online" };

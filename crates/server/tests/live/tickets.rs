@@ -13,6 +13,21 @@ async fn ticket(of: &Visitor) -> String {
 }
 
 #[tokio::test]
+async fn a_user_has_a_hundred_unused_tickets() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.visitor("alice").await, server.visitor("bob").await);
+    for _ in 0..100 {
+        ticket(&alice).await;
+    }
+    let answer = alice.post("/api/presence/tickets").await;
+    answer.problem(429, "too_many_tickets");
+    assert!(answer.header("retry-after").is_some());
+    ticket(&bob).await;
+    pass(&server, secs(30)).await;
+    ticket(&alice).await;
+}
+
+#[tokio::test]
 async fn a_ticket_opens_one_stream() {
     let server = TestServer::start().await;
     let alice = server.visitor("alice").await;

@@ -133,13 +133,16 @@ async fn what_cannot_be_done_is_one_line() {
 async fn many_commands_beside_a_busy_server_all_succeed() {
     let place = Place::new();
     place.user("alice", &[]).await;
+    let ran = place.run(&["key", "create", "backend"]).await;
+    let key = ran.stdout.trim().to_owned();
     let server = place.serve(&[]).await;
-    let (_, token) = server.login("alice").await;
+    let (id, _) = server.login("alice").await;
     let way = server.way();
     let busy = tokio::spawn(async move {
         for n in 0..2_000 {
-            let body = json!({"activity": if n % 2 == 0 { "idle" } else { "active" }});
-            let (status, told) = way.send("POST", "/api/users/heartbeat/", &token, Some(body)).await.unwrap();
+            let activity = if n % 2 == 0 { "idle" } else { "active" };
+            let body = json!({"users": [{"user_id": id.to_string(), "activity": activity}]});
+            let (status, told) = way.send("POST", "/api/presence/touch", &key, Some(body)).await.unwrap();
             assert_eq!(status, 200, "{told}");
         }
     });

@@ -36,6 +36,24 @@ impl AccountStore for PostgresStores {
         Ok(self.shared.pool.rows(sqlx::query(SQL).bind(ids), rows::account).await?)
     }
 
+    async fn account_ids(&self) -> Result<Vec<AccountId>, StoreError> {
+        let query = sqlx::query("SELECT id FROM users");
+        Ok(self.shared.pool.rows(query, |row| Ok(AccountId(row.number(0)?))).await?)
+    }
+
+    async fn accounts_before(
+        &self,
+        before: Option<(Timestamp, AccountId)>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        const SQL: &str = select_accounts!(
+            "FROM users u WHERE (u.created_at, u.id) < ($1, $2) ORDER BY u.created_at DESC, u.id DESC LIMIT $3"
+        );
+        let (at, id) = before.map_or((i64::MAX, i64::MAX), |(at, id)| (micros(at), id.0));
+        let query = sqlx::query(SQL).bind(at).bind(id).bind(i64::from(limit));
+        Ok(self.shared.pool.rows(query, rows::account).await?)
+    }
+
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.username_key = $1");
         Ok(self.shared.pool.rows(sqlx::query(SQL).bind(text(&fold_case(username))), rows::account).await?.pop())

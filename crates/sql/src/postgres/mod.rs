@@ -34,6 +34,7 @@ pub(crate) use failure::failure_of;
 pub use node::Node;
 pub use open::{OpenError, OpenOptions, name_of};
 use pool::Pool;
+pub use tickets::NewTicket;
 
 /// A database of accounts and presence on a PostgreSQL server, of version 14 or newer. Clones are the same connections.
 ///

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("../../migrations/postgres/0003_sessions_of_all.sql")),
     (4, include_str!("../../migrations/postgres/0004_accounts.sql")),
     (5, include_str!("../../migrations/postgres/0005_looks.sql")),
+    (7, include_str!("../../migrations/postgres/0007_tickets_of_users.sql")),
 ];
 /// The migration that the looks of usernames come with, and how many are written at once.
 const LOOKS_VERSION: i64 = 5;

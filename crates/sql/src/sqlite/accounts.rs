@@ -31,6 +31,22 @@ impl AccountStore for SqliteStores {
         Ok(self.rows(sqlx::query(SQL).bind(ids), rows::account).await?)
     }
 
+    async fn account_ids(&self) -> Result<Vec<AccountId>, StoreError> {
+        Ok(self.rows(sqlx::query("SELECT id FROM users"), |row| Ok(AccountId(row.number(0)?))).await?)
+    }
+
+    async fn accounts_before(
+        &self,
+        before: Option<(Timestamp, AccountId)>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        const SQL: &str = select_accounts!(
+            "FROM users u WHERE (u.created_at, u.id) < (?, ?) ORDER BY u.created_at DESC, u.id DESC LIMIT ?"
+        );
+        let (at, id) = before.map_or((i64::MAX, i64::MAX), |(at, id)| (micros(at), id.0));
+        Ok(self.rows(sqlx::query(SQL).bind(at).bind(id).bind(limit), rows::account).await?)
+    }
+
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
         const SQL: &str = select_accounts!("FROM users u WHERE u.username_key = ?");
         Ok(self.rows(sqlx::query(SQL).bind(fold_case(username)), rows::account).await?.pop())

@@ -6,7 +6,7 @@ use presently::store::{Batch, EvidenceBlock, Saved, Store as _};
 use presently::{Activity, SessionRow, Status, Timestamp};
 use presently_accounts::AccountId;
 use presently_accounts::store::AccountStore as _;
-use presently_sql::postgres::OpenError;
+use presently_sql::postgres::{NewTicket, OpenError};
 use presently_testkit::Postgres;
 use sqlx::Connection as _;
 use tokio::task::JoinSet;
@@ -148,9 +148,13 @@ async fn a_ticket_is_given_to_one_in_time() {
     let url = Postgres::shared().database();
     let (a, b) = (open_as(&url, "a").await, open_as(&url, "b").await);
     let sealed = b"sealed".to_vec();
-    a.keep_ticket([1; 32], sealed.clone(), Timestamp(100)).await.expect("kept");
-    a.keep_ticket([2; 32], sealed.clone(), Timestamp(100)).await.expect("kept");
-    a.keep_ticket([3; 32], sealed.clone(), Timestamp(100)).await.expect("kept");
+    for number in 1..=3 {
+        let ends_at = Timestamp(100);
+        let ticket = NewTicket { digest: [number; 32], sealed: sealed.clone(), ends_at, user: "alice".into() };
+        assert!(a.keep_ticket(ticket, Timestamp(0), 3).await.expect("kept"));
+    }
+    let one_more = NewTicket { digest: [4; 32], sealed: sealed.clone(), ends_at: Timestamp(100), user: "alice".into() };
+    assert!(!b.keep_ticket(one_more, Timestamp(99), 3).await.expect("answers"), "of all nodes together");
     let (one, other) = tokio::join!(a.take_ticket([1; 32], Timestamp(99)), b.take_ticket([1; 32], Timestamp(99)));
     let taken: Vec<_> = [one, other].into_iter().filter_map(|taken| taken.expect("answers")).collect();
     assert_eq!(taken, [sealed]);

@@ -81,20 +81,10 @@ pub(crate) async fn online(
     params: Params,
 ) -> Result<axum::Json<OnlinePage>, Problem> {
     let limit = params.within("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_MAX);
-    let mut after = params.text("cursor").map(parse_cursor).transpose()?;
-    let mut found = Vec::new();
-    // Who is away stands on no page, so a page is filled from as many as it takes; one more than asked tells whether there
-    // is another page.
-    while found.len() <= limit {
-        let wanted = limit + 1 - found.len();
-        let next = app.presently().newest_online_seen_by(&viewer, after.take(), wanted);
-        let at_end = next.len() < wanted;
-        after = next.last().map(place);
-        found.extend(next.into_iter().filter(|presence| presence.status == Status::Online));
-        if at_end {
-            break;
-        }
-    }
+    let after = params.text("cursor").map(parse_cursor).transpose()?;
+    let online = |_: &str, status| status == Status::Online;
+    // One more than asked tells whether there is another page.
+    let mut found = app.presently().newest_online_seen_by(&viewer, after, limit + 1, online).await;
     let more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).map(|presence| cursor(&place(presence)));
@@ -109,6 +99,6 @@ pub(crate) async fn online(
     responses((status = 200, body = CountsBody), (status = 401, body = ProblemBody<'static>))
 )]
 pub(crate) async fn count(State(app): State<App>, Eyes(viewer): Eyes) -> axum::Json<CountsBody> {
-    let counts = app.presently().counts_seen_by(&viewer);
+    let counts = app.presently().counts_seen_by(&viewer).await;
     axum::Json(CountsBody { online: counts.online, away: counts.away, sessions: counts.sessions })
 }

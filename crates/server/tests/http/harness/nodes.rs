@@ -129,7 +129,7 @@ pub(super) async fn agree(nodes: &[Node]) {
                 // What was heard is whispered.
                 app.presently().keep_evidence().await.expect("evidence is kept");
                 app.presently().settled().await.expect("everything is kept");
-                view(&app)
+                view(&app).await
             });
             let seen = seen.await;
             let apart_max = if began.elapsed() < EXACT_WITHIN { 0 } else { EXACT_TO_MICROS - 1 };
@@ -140,7 +140,7 @@ pub(super) async fn agree(nodes: &[Node]) {
         }
     };
     if tokio::time::timeout(AGREE_WITHIN, agreed).await.is_err() {
-        let seen: Vec<_> = nodes.iter().map(|node| view(&node.app)).collect();
+        let seen = on_each(nodes, |app| async move { view(&app).await }).await;
         panic!("the nodes do not agree: {seen:#?}");
     }
 }
@@ -169,8 +169,8 @@ where
 }
 
 /// What a node knows of everybody who is present.
-fn view(app: &App) -> Vec<Presence> {
-    let mut users = app.presently().online_users();
+async fn view(app: &App) -> Vec<Presence> {
+    let mut users = app.presently().online_users().await;
     users.sort_by(|one, other| one.user.cmp(&other.user));
     users
 }

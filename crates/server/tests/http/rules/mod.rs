@@ -1,5 +1,6 @@
 //! The rules of presence, and what users of other systems complain of.
 
+mod changes;
 mod clock;
 mod complaints;
 mod deadlines;
