@@ -121,6 +121,8 @@ def fan_out(server, watchers, mark, watched, rounds):
         poll.register(watcher.raw.fileno(), select.EPOLLIN)
     latencies, spent = [], server.processor_s()
     for number in range(rounds):
+        # A user changes no more than ten times a second in the long run.
+        time.sleep(0.1)
         began = time.perf_counter()
         beat(connection, watched, ("idle", "active")[number % 2])
         waiting = len(watchers)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import costs as expenses
 import live as watching
 import load
 import nodes as several
@@ -30,6 +31,7 @@ FIGURES = {
     "engine": "a million users in the engine alone: memory, a heartbeat, the sweep",
     "login": "logins beside the password hash alone",
     "list": "a page of 1,000 of 10,000 users",
+    "costs": "each route with everybody online and the worst parameters: processor time, bytes, how long others wait",
     "live": "watching: latency, deliveries, snapshots, resume, memory a connection",
     "nodes": "three nodes: how soon one tells what another decided, commands to Valkey, memory and speed beside one alone",
     "outages": "three nodes: a killed node, a killed Valkey that comes back empty, a killed PostgreSQL",
@@ -387,6 +389,12 @@ def list_(table, options):
 
 def live(table, options):
     watching.live(table, options, Server(PROGRAM, fresh("live"), watching.SETTINGS))
+
+
+# ------------------------------------------------------------------------------------------------------------- costs
+
+def costs(table, options):
+    expenses.costs(table, options, PROGRAM, fresh)
 
 
 # ------------------------------------------------------------------------------------------------------------- nodes
