@@ -235,8 +235,10 @@ class Person:
             await asyncio.sleep(self.lots.uniform(1, 4))
         else:
             self.truth.refused()
-            if self.truth.barred.values == {False}:
+            # All come from one address: logins that were given up make those after them wait.
+            if self.truth.barred.values == {False} and answer.status != 429:
                 self.world.violations.add("an active account cannot sign in", self.name, f"{answer.status} {answer.body[:120]}")
+            await asyncio.sleep(self.lots.uniform(1, 4))
 
     async def ends(self, what, raw, logins, by_user=False):
         """An act that ends these logins; something when it was acknowledged. `by_user`: where it fails, it was a sign of life."""
