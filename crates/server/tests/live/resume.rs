@@ -70,6 +70,8 @@ async fn a_stream_over_a_line_that_is_cut_misses_nothing() {
     let admin = server.admin().await;
     let people = people(&server).await;
     for query in [format!("?users={}", names(&people).join(",")), String::new()] {
+        // A user changes no more than ten times a second in the long run.
+        pass(&server, secs(10)).await;
         let line = Line::to(server.address()).await;
         let before: Vec<_> = [
             happened(&server, &people[0]).await.len(),
