@@ -201,7 +201,7 @@ mod tests {
         ] {
             let Err(problem) = looked_through(3, sent) else { panic!("{field} was taken") };
             let text = format!("{problem:?}");
-            assert!(text.contains(&format!("users[3].{field}: ")), "{text}");
+            assert!(text.contains(&format!("errors: {{\"users[3].{field}\": [")), "{text}");
         }
     }
 }

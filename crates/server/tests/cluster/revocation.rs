@@ -209,7 +209,7 @@ async fn a_ticket_made_at_one_node_is_good_once_at_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_token_used_twice_at_two_nodes_ends_its_login() {
-    let cluster = Cluster::of(2).await;
+    let cluster = Cluster::with(2, &["--refresh-rotation", "strict"]).await;
     cluster.office.user("alice", &[]).await;
     let (_, told) = cluster.nodes[0].try_login("alice", PASSWORD).await;
     let refresh = json!({"refresh": told["tokens"]["refresh"]});
