@@ -59,7 +59,7 @@ class Cluster:
 
     def add_users(self, server, count):
         """As `population.add_users` does in a file, while the server runs."""
-        server.run("user", "create", "model", "--email", "model@example.org", "--role", "user", "--password-stdin",
+        server.run("user", "create", population.MODEL, "--email", f"{population.MODEL}@example.org", "--role", "user", "--password-stdin",
                    text=population.PASSWORD + "\n")
         rows = self.postgres.rows
         url = server.database_url
@@ -68,13 +68,13 @@ class Cluster:
         text = {row[0] for row in rows(url, "SELECT column_name FROM information_schema.columns WHERE table_name = 'users' "
                                             "AND data_type = 'text'")}
         first = int(rows(url, "SELECT max(id) + 1 FROM users")[0][0])
-        value = {column: f"replace({column}, 'model', 'u' || n)" if column in text else column for column in columns}
+        value = {column: f"replace({column}, '{population.MODEL}', 'u' || n)" if column in text else column for column in columns}
         value["id"] = f"{first - 1} + n"
         rows(url, f"""
             BEGIN;
             ALTER TABLE users DISABLE TRIGGER USER;
             INSERT INTO users ({', '.join(columns)}) SELECT {', '.join(value[column] for column in columns)}
-                FROM users, generate_series(1, {count}) AS n WHERE username = 'model';
+                FROM users, generate_series(1, {count}) AS n WHERE username = '{population.MODEL}';
             ALTER TABLE users ENABLE TRIGGER USER;
             COMMIT;
             ANALYZE users;

@@ -16,6 +16,8 @@ from server import SECRET, Failure
 PASSWORD = "a password of the benchmark"
 HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=") + b"."
 KEY = SECRET.encode()
+# Its look is the name itself: no letter of it looks like another.
+MODEL = "pattern"
 
 
 def token(user_id, lifetime_s=86_400):
@@ -53,7 +55,7 @@ def add_users(server, count):
 
     The server must not run. Returns their ids. Every other column gets what the model row has.
     """
-    server.run("user", "create", "model", "--email", "model@example.org", "--role", "user", "--password-stdin",
+    server.run("user", "create", MODEL, "--email", f"{MODEL}@example.org", "--role", "user", "--password-stdin",
                text=PASSWORD + "\n")
     database = sqlite3.connect(server.database, timeout=30, isolation_level=None)
     try:
@@ -62,13 +64,13 @@ def add_users(server, count):
         columns = [row[1] for row in database.execute("PRAGMA table_xinfo(users)") if row[6] == 0]
         first = database.execute("SELECT max(id) FROM users").fetchone()[0] + 1
         model = dict(zip(columns, database.execute(
-            f"SELECT {', '.join(columns)} FROM users WHERE username = 'model'").fetchone()))
+            f"SELECT {', '.join(columns)} FROM users WHERE username = '{MODEL}'").fetchone()))
         # Whatever is made of the name or the address is made of those of each user.
-        own = [column for column in columns if column == "id" or "model" in str(model[column])]
+        own = [column for column in columns if column == "id" or MODEL in str(model[column])]
         shared = [column for column in columns if column not in own]
 
         def value(column, n):
-            return first + n if column == "id" else model[column].replace("model", f"u{n + 1}")
+            return first + n if column == "id" else model[column].replace(MODEL, f"u{n + 1}")
 
         query = (f"INSERT INTO users ({', '.join(own + shared)}) VALUES ({', '.join('?' * len(columns))})")
         rest = tuple(model[column] for column in shared)
