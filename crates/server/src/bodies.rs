@@ -21,6 +21,8 @@ pub(crate) const ACCOUNT_BYTES_MAX: usize = 16 * 1024;
 const UNFINISHED_BYTES_MAX: usize = 64 << 20;
 /// How long a body may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what is refused may take to arrive; then the connection is closed over it.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The calls about accounts and tokens, after `/api/auth/` or `/api/users/`.
 const ACCOUNT_CALLS: [&str; 9] =
@@ -91,14 +93,24 @@ pub(crate) async fn read(all: &Arc<Bodies>, body: Body, bytes_max: usize) -> Res
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    // Refused by its announcement, before a byte of it is waited for.
+    // Refused by its announcement, before a byte of it is kept.
     if body.size_hint().lower() > bytes_max as u64 {
+        discard(body).await;
         return Err(too_large(bytes_max));
     }
     match tokio::time::timeout(TIMEOUT, collect(all, body, bytes_max)).await {
         Ok(read) => read,
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time.")),
     }
+}
+
+/// Lets go by what is on its way. **A connection that is closed over unread bytes loses its answer**, and the next request on it.
+async fn discard(mut body: Body) {
+    if body.size_hint().lower() > BYTES_MAX as u64 {
+        return;
+    }
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
 }
 
 async fn collect(all: &Arc<Bodies>, mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
