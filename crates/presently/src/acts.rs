@@ -508,15 +508,16 @@ fn departed(
         if !outcome.since_known {
             let wall = outcome.now.wall;
             let row = shared.queue.unkept(shared.clock.now().tick, &user).map_or(row, |unkept| unkept.row);
-            let since = row.filter(|row| row.status == Status::Offline).map_or(wall, |row| row.since);
+            let since = row.filter(|row| row.status == Status::Offline).map(|row| row.since);
             for effect in &mut outcome.effects {
                 if let Effect::SavePresence(row) = effect {
-                    row.since = since;
+                    // Without a row, what the engine says from now on: another time could be newer than what it says next.
+                    row.since = since.unwrap_or(row.since);
                 }
             }
             if !outcome.in_memory {
                 let (user, status) = (user.clone(), Status::Offline);
-                let row = PresenceRow { user, status, last_seen: Some(wall), since };
+                let row = PresenceRow { user, status, last_seen: Some(wall), since: since.unwrap_or(wall) };
                 outcome.effects.push(Effect::SavePresence(row));
             }
         }

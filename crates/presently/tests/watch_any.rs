@@ -314,6 +314,21 @@ fn named(users: u8) -> Vec<UserId> {
     names.map(|(_, &name)| name.into()).collect()
 }
 
+/// The engine does not know since when somebody is offline who came into memory with an override: it may not contradict itself.
+#[tokio::test]
+async fn who_is_offline_under_an_override_is_offline_since_no_earlier_moment_than_was_told() {
+    let mut play = Play::new().await;
+    let dave = 3;
+    play.act(Act::Override(dave, Status::Offline)).await;
+    play.act(Act::Pass(100)).await;
+    play.act(Act::Set(dave, Status::Offline)).await;
+    play.act(Act::Watch(0, 1 << dave, false)).await;
+    play.act(Act::Set(dave, Status::Online)).await;
+    play.read(0).await;
+    play.act(Act::Clear(dave)).await;
+    play.read(0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn watchers_who_come_in_the_thick_of_it_lose_nothing_and_go_back_nowhere() {
     let presently = Presently::open(Config::default(), Arc::new(MemoryStore::new()), SystemClock::new()).await.unwrap();
