@@ -93,6 +93,8 @@ struct Listened {
     marks: Vec<(Timestamp, i64)>,
     /// The earliest wall time of each block and all that are after it: ascending, whatever the wall clock did.
     earliest_from: Vec<Timestamp>,
+    /// The blocks before which the wall clock stepped back: their numbers among the marks, ascending.
+    after_steps: Vec<usize>,
     end: i64,
 }
 
@@ -224,6 +226,8 @@ impl Listened {
             })
             .collect();
         self.earliest_from.reverse();
+        self.after_steps =
+            (1..self.marks.len()).filter(|&number| self.marks[number].0 < self.marks[number - 1].0).collect();
     }
 
     /// Where a block lies, and how far the block before it in the same life is away.
@@ -248,12 +252,25 @@ impl Listened {
     /// two. Where the wall clock stepped back, a time was twice, and who is not in the blocks of the first one was heard in the
     /// second. `None` where nobody listened.
     fn heard_by_wall(&self, at: Timestamp) -> Option<i64> {
+        self.heard_in_order(at).max(self.heard_after_a_step(at))
+    }
+
+    fn heard_in_order(&self, at: Timestamp) -> Option<i64> {
         let next = self.earliest_from.partition_point(|&earliest| earliest <= at);
         let before = next.checked_sub(1).map(|before| self.marks[before].1);
         let Some(&(mark, place)) = self.marks.get(next) else { return before.map(|_| self.end) };
         let distance = i64::try_from(mark.since(at).as_micros()).unwrap_or(i64::MAX);
         let heard = place.saturating_sub(distance);
         Some(before.map_or(heard, |before| heard.max(before.min(place))))
+    }
+
+    /// The same for what came between a step back and the first block after it.
+    fn heard_after_a_step(&self, at: Timestamp) -> Option<i64> {
+        self.after_steps.iter().rev().find_map(|&number| {
+            let (next, before) = (self.marks[number], self.marks[number - 1]);
+            let distance = next.0.0.saturating_sub(at.0);
+            (0..=next.1 - before.1).contains(&distance).then_some(next.1 - distance)
+        })
     }
 }
 

@@ -51,3 +51,27 @@ async fn who_is_heard_is_neither_thrown_out_nor_kept_by_a_step() {
     world.pass(secs(31)).await;
     assert_eq!(world.news(), ["alice online->offline expired"]);
 }
+
+/// Between a step and the look that finds it no block says when somebody was heard, and the time was there before.
+#[tokio::test]
+async fn who_came_just_after_a_step_back_is_live_after_a_crash() {
+    for offset in [0, 50, 150] {
+        let world = World::new().await;
+        for _ in 0..23 {
+            world.beat("zoe", "tab");
+            world.pass(secs(10)).await;
+        }
+        world.clock.step_wall(-200_000_000);
+        world.pass(Duration::from_millis(offset)).await;
+        world.beat("alice", "tab");
+        world.presently.set("bob", Status::Away).await.expect("kept");
+        world.pass(secs(10)).await;
+        let world = world.crash(secs(5)).await;
+        world.pass(secs(105)).await;
+        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
+        assert_eq!(seen, (Status::Online, Status::Away), "{offset} ms after the step");
+        world.pass(secs(10)).await;
+        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
+        assert_eq!(seen, (Status::Offline, Status::Offline), "{offset} ms after the step");
+    }
+}
