@@ -59,6 +59,22 @@ class Answer:
 NONE = Answer(0)
 
 
+def whole_chunks(rest):
+    """The body that a list in slices has, and what follows it; (None, b"") while it is not whole."""
+    parts = []
+    while True:
+        size, found, rest = rest.partition(b"\r\n")
+        if not found:
+            return None, b""
+        length = int(size.split(b";", 1)[0], 16)
+        if len(rest) < length + 2:
+            return None, b""
+        parts.append(rest[:length])
+        rest = rest[length + 2 :]
+        if length == 0:
+            return b"".join(parts), rest
+
+
 class Connection(asyncio.Protocol):
     """A kept connection: one request at a time."""
 
@@ -85,10 +101,14 @@ class Connection(asyncio.Protocol):
             return
         lower = head.lower()
         place = lower.find(b"content-length:")
-        size = int(lower[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
-        if len(rest) >= size:
-            self.data = rest[size:]
-            self.tell(Answer(int(head[9:12]), head, rest[:size]))
+        if b"transfer-encoding: chunked" in lower:
+            body, after = whole_chunks(rest)
+        else:
+            size = int(lower[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
+            body, after = (rest[:size], rest[size:]) if len(rest) >= size else (None, b"")
+        if body is not None:
+            self.data = after
+            self.tell(Answer(int(head[9:12]), head, body))
 
     def ask(self, raw):
         self.waiter = asyncio.get_running_loop().create_future()

@@ -111,6 +111,9 @@ class Truth:
         self.sending = None
         self.pending.append((sent, node))
         self.activity = None
+        if self.world.stepped.within(sent - 2, INFINITE):
+            # It may have been heard by a wrong clock.
+            self.evidence = [*self.evidence[-9:], Evidence("no answer", None, sent, INFINITE, False, False)]
 
     def refused(self):
         """The server said no: that was no evidence."""
