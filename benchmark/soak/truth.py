@@ -101,6 +101,8 @@ class Truth:
     def heard(self, what, login, sent, done, activity, last_seen=None, durable=False):
         self.sending = None
         self.latest = max(self.latest, done)
+        if self.world.stepped.within(sent - 2, done):
+            last_seen = False
         for before in self.evidence:
             # What an administrator set holds until the next evidence, and is no more than that then.
             before.durable = before.durable and before.login is not None
@@ -208,7 +210,7 @@ class Truth:
     def last_seen(self, a, lag):
         """The oldest `last_seen` that may be told, or None when nothing can be said."""
         if not self.world.clocks_are_true or any(heard.last_seen is False for heard in self.evidence):
-            # A clock is wrong, or was when something was heard.
+            # A clock is wrong, or was when something was heard: `last_seen` may have gone back.
             return None
         known = [heard for heard in self.evidence if heard.done + lag <= a]
         return max((heard.last_seen for heard in known
