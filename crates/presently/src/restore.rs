@@ -4,6 +4,7 @@
 //! How long somebody listened is told by the evidence blocks, each of which knows its place in the life of the server that
 //! packed it. Lives are put end to end; what lies between them does not count.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -15,6 +16,11 @@ use presently_core::{
 
 use crate::evidence::unpack;
 use crate::store::{EvidenceBlock, Saved, Store, StoreError, VeilRow};
+
+/// A wall clock that is set goes further than one that is slewed, and than the time in which a task waits for its turn.
+const STEP_MICROS: i64 = 500_000;
+/// A block comes each second; with room for a disk that takes its time.
+const BLOCK_WITHIN_MICROS: i64 = 2_000_000;
 
 /// What was loaded, ready for the engines.
 #[derive(Debug, Default)]
@@ -93,8 +99,8 @@ struct Listened {
     marks: Vec<(Timestamp, i64)>,
     /// The earliest wall time of each block and all that are after it: ascending, whatever the wall clock did.
     earliest_from: Vec<Timestamp>,
-    /// The blocks before which the wall clock stepped back: their numbers among the marks, ascending.
-    after_steps: Vec<usize>,
+    /// The blocks before which the wall clock did not go with the listening: it stepped, or a life began.
+    steps: Vec<usize>,
     end: i64,
 }
 
@@ -226,8 +232,12 @@ impl Listened {
             })
             .collect();
         self.earliest_from.reverse();
-        self.after_steps =
-            (1..self.marks.len()).filter(|&number| self.marks[number].0 < self.marks[number - 1].0).collect();
+        self.steps = (1..self.marks.len())
+            .filter(|&number| {
+                let (before, here) = (self.marks[number - 1], self.marks[number]);
+                (here.0.0 - before.0.0 - (here.1 - before.1)).abs() > STEP_MICROS
+            })
+            .collect();
     }
 
     /// Where a block lies, and how far the block before it in the same life is away.
@@ -248,13 +258,38 @@ impl Listened {
         (place, span)
     }
 
-    /// Where something lies of which only the wall time is known: between two blocks one after the other, of the newest such
-    /// two. Where the wall clock stepped back, a time was twice, and who is not in the blocks of the first one was heard in the
-    /// second. `None` where nobody listened.
+    /// Where something lies of which only the wall time is known: in the newest stretch of blocks that has it. Where the wall clock
+    /// stepped back, a time was twice, and who is not in the blocks of the first one was heard in the second. `None` where nobody
+    /// listened.
     fn heard_by_wall(&self, at: Timestamp) -> Option<i64> {
-        self.heard_in_order(at).max(self.heard_after_a_step(at))
+        let begins = (!self.marks.is_empty()).then_some(0).into_iter().chain(self.steps.iter().copied());
+        let mut end = self.marks.len();
+        for begin in begins.rev() {
+            let heard = self.heard_within(begin..end, at);
+            if heard.is_some() {
+                return heard;
+            }
+            end = begin;
+        }
+        self.heard_in_order(at)
     }
 
+    /// Where something lies among blocks between which the wall clock did not step, if it was then.
+    fn heard_within(&self, blocks: Range<usize>, at: Timestamp) -> Option<i64> {
+        let (first, last) = (self.marks[blocks.start], self.marks[blocks.end - 1]);
+        let place = if at > last.0 {
+            last.1.saturating_add(at.0 - last.0.0)
+        } else {
+            let next = blocks.start + self.marks[blocks.clone()].partition_point(|&(mark, _)| mark < at);
+            self.marks[next].1.saturating_sub(self.marks[next].0.0 - at.0)
+        };
+        // The clock stepped somewhere between two blocks: the time before the first one is this stretch's, and the time after the last.
+        let earliest = blocks.start.checked_sub(1).map_or(first.1 - BLOCK_WITHIN_MICROS, |before| self.marks[before].1);
+        let latest = self.marks.get(blocks.end).map_or(last.1 + BLOCK_WITHIN_MICROS, |after| after.1);
+        (earliest..=latest).contains(&place).then(|| place.min(self.end))
+    }
+
+    /// The same by the order of the blocks alone, for a time that is in no stretch: nobody listened, or no block could be kept.
     fn heard_in_order(&self, at: Timestamp) -> Option<i64> {
         let next = self.earliest_from.partition_point(|&earliest| earliest <= at);
         let before = next.checked_sub(1).map(|before| self.marks[before].1);
@@ -262,15 +297,6 @@ impl Listened {
         let distance = i64::try_from(mark.since(at).as_micros()).unwrap_or(i64::MAX);
         let heard = place.saturating_sub(distance);
         Some(before.map_or(heard, |before| heard.max(before.min(place))))
-    }
-
-    /// The same for what came between a step back and the first block after it.
-    fn heard_after_a_step(&self, at: Timestamp) -> Option<i64> {
-        self.after_steps.iter().rev().find_map(|&number| {
-            let (next, before) = (self.marks[number], self.marks[number - 1]);
-            let distance = next.0.0.saturating_sub(at.0);
-            (0..=next.1 - before.1).contains(&distance).then_some(next.1 - distance)
-        })
     }
 }
 

@@ -75,3 +75,28 @@ async fn who_came_just_after_a_step_back_is_live_after_a_crash() {
         assert_eq!(seen, (Status::Offline, Status::Offline), "{offset} ms after the step");
     }
 }
+
+#[tokio::test]
+async fn who_came_while_the_clock_was_ahead_has_no_more_than_the_rest_after_a_crash() {
+    for offset in [0, 50, 150] {
+        let world = World::new().await;
+        for _ in 0..3 {
+            world.beat("zoe", "tab");
+            world.pass(secs(10)).await;
+        }
+        world.clock.step_wall(200_000_000);
+        world.pass(Duration::from_millis(offset)).await;
+        world.beat("alice", "tab");
+        world.presently.set("bob", Status::Away).await.expect("kept");
+        world.pass(secs(10)).await;
+        world.clock.step_wall(-200_000_000);
+        world.pass(secs(30)).await;
+        let world = world.crash(secs(5)).await;
+        world.pass(secs(75)).await;
+        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
+        assert_eq!(seen, (Status::Online, Status::Away), "{offset} ms after the step");
+        world.pass(secs(10)).await;
+        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
+        assert_eq!(seen, (Status::Offline, Status::Offline), "{offset} ms after the step");
+    }
+}
