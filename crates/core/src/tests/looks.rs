@@ -1,6 +1,7 @@
 //! What can be asked, and what is handed over.
 
 use super::script::check;
+use crate::{Activity, Engine, Input, Limits, Now, Policy, Status, Tick, Timestamp};
 
 #[test]
 fn what_was_heard_is_handed_over_once_with_the_last_evidence() {
@@ -50,4 +51,24 @@ fn explain_tells_every_session_oldest_first() {
         30s bob is not in memory
         ",
     );
+}
+
+#[test]
+fn evidence_that_opens_or_turns_a_session_would_change_something() {
+    let mut engine = Engine::new(Policy::default(), Limits::default(), 0, 1, 1);
+    let now = Now { tick: Tick(1), wall: Timestamp(1) };
+    assert!(engine.would_change("alice", "phone", None), "nobody is in memory");
+    let evidence = Input::Evidence { user: "alice", session: "phone", activity: Some(Activity::Active) };
+    engine.apply(now, evidence).expect("there is room");
+
+    let would = |activity| engine.would_change("alice", "phone", activity);
+    assert!(!would(None));
+    assert!(!would(Some(Activity::Active)));
+    assert!(would(Some(Activity::Idle)));
+    assert!(engine.would_change("alice", "laptop", None));
+    assert_eq!(engine.weight("alice"), Some((Status::Online, 1)));
+    assert_eq!(engine.weight("bob"), None);
+
+    engine.apply(now, Input::Bar { user: "alice" }).expect("there is room");
+    assert!(!engine.would_change("alice", "phone", Some(Activity::Idle)), "they are barred");
 }
