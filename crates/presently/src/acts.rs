@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::cluster::Decision;
 use crate::config::Error;
 use crate::handle::Presently;
-use crate::queue::Kept;
+use crate::outbox::queue::Kept;
 use crate::shard::Shard;
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::StoreError;

@@ -37,7 +37,7 @@
 //! The pure rules are `presently_core`'s; this crate gives them a clock, threads and a [`Store`](store::Store):
 //!
 //! - `shard`, `shared`, `acts`, `reads`: the engines behind their locks, what changes them and what asks them
-//! - `queue`, `gather`, `scribe`: the way of a decision to the store and to the subscribers
+//! - `outbox`: the way of a decision to the store and to the subscribers
 //! - `sweeper`, `listener`, `upkeep`, `compare`: what happens every 100 ms, every second, every minute
 //! - `evidence`, `restore`: what a restart finds
 //! - `privacy`, `veil`, `watch`: who may see whom, and telling those who watch
@@ -54,20 +54,17 @@ mod config;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod evidence;
-mod gather;
 mod handle;
-mod lately;
 mod layer;
 mod listener;
 pub mod memory;
 mod metrics;
 mod newest;
+mod outbox;
 mod pace;
 mod privacy;
-mod queue;
 mod reads;
 mod restore;
-mod scribe;
 mod shard;
 mod shared;
 pub mod store;
@@ -75,7 +72,6 @@ mod subscribe;
 mod sweeper;
 mod task;
 mod upkeep;
-mod user_rows;
 mod veil;
 mod watch;
 

@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::config::{Config, Error};
 use crate::listener::Heard;
 use crate::metrics::Metrics;
-use crate::queue::{Kept, Logged, Queue};
+use crate::outbox::queue::{Kept, Logged, Queue};
 use crate::restore::Restored;
 use crate::shard::{Shard, Shards};
 use crate::store::Store;

@@ -12,7 +12,7 @@ use super::proposals::{Finish, Proposal};
 use super::term::{End, Term, unread};
 use crate::acts::APPLICATION;
 use crate::bus::BusError;
-use crate::queue::Logged;
+use crate::outbox::queue::Logged;
 use crate::shard::{SHARDS, Shard};
 use crate::shared::{Outcome, Shared};
 

@@ -24,7 +24,7 @@ use super::roll::Roll;
 use super::term::{End, Followed, Term, turn_away, unread};
 use super::{Cluster, follower, keeper};
 use crate::bus::{self, BusError, Joined};
-use crate::queue::Logged;
+use crate::outbox::queue::Logged;
 use crate::shard::SHARDS;
 use crate::shared::{Outcome, Shared};
 use crate::veil::{Veil, VeilCount, Veils};

@@ -10,9 +10,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use presently_core::{Effect, PresenceRow, Transition, UserId};
 
-use crate::queue::Keep;
+use crate::outbox::queue::Keep;
+use crate::outbox::user_rows::{Change, UserRows};
 use crate::store::{Audience, Batch, TransitionRow};
-use crate::user_rows::{Change, UserRows};
 use crate::veil::Deed;
 use crate::watch::Turn;
 

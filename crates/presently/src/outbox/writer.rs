@@ -14,9 +14,9 @@ use presently_core::{Effect, Presence, Tick, Transition, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::gather::{Gather, Slice, Tiding};
+use crate::outbox::coalescer::{Gather, Slice, Tiding};
+use crate::outbox::queue::{Decided, Keep, Kept, Waiter};
 use crate::privacy::unseen;
-use crate::queue::{Decided, Keep, Kept, Waiter};
 use crate::shared::Shared;
 use crate::store::{Audience, StoreError};
 use crate::veil::Deed;

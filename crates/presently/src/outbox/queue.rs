@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use presently_core::{Effect, PresenceRow, Tick, UserId};
 use tokio::sync::{Notify, oneshot};
 
-use crate::gather::row_of;
-use crate::lately::Lately;
+use crate::outbox::coalescer::row_of;
+use crate::outbox::ttl_map::Lately;
 use crate::store::{Audience, StoreError};
 use crate::veil::Deed;
 use crate::watch::Turn;
