@@ -406,7 +406,7 @@ impl Presently {
             let step = shared.shards.with(user, |shard| {
                 let known = shard.engine.presence(user).is_some_and(|presence| presence.since.is_some());
                 let row = match &asked {
-                    _ if known || shared.queue.unkept(shared.clock.now().tick, user).is_some() => None,
+                    _ if known || shared.queue.overlay(shared.clock.now().tick, user).is_some() => None,
                     Some((decided, row)) if *decided == shard.decided || round + 1 == ROUNDS_MAX => row.clone(),
                     _ => return Err(shard.decided),
                 };
@@ -507,7 +507,7 @@ fn departed(
     move |shared, shard, mut outcome| {
         if !outcome.since_known {
             let wall = outcome.now.wall;
-            let row = shared.queue.unkept(shared.clock.now().tick, &user).map_or(row, |unkept| unkept.row);
+            let row = shared.queue.overlay(shared.clock.now().tick, &user).map_or(row, |overlay| overlay.row);
             let since = row.filter(|row| row.status == Status::Offline).map(|row| row.since);
             for effect in &mut outcome.effects {
                 if let Effect::SavePresence(row) = effect {

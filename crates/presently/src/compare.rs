@@ -85,7 +85,7 @@ fn settled_presence(shared: &Shared, user: &UserId) -> Option<Presence> {
         let absent = || Presence { user: user.clone(), status: Status::Offline, last_seen: None, since: None };
         shared
             .queue
-            .unkept(shared.clock.now().tick, user)
+            .overlay(shared.clock.now().tick, user)
             .is_none()
             .then(|| shard.engine.presence(user).unwrap_or_else(absent))
     })
@@ -98,7 +98,7 @@ fn mend(shared: &Shared, user: &UserId, before: &Presence) -> bool {
         let (status, since) = truth.as_ref().map_or((Status::Offline, None), |truth| (truth.status, truth.since));
         if shard.closed
             || (status, since) != (before.status, before.since)
-            || shared.queue.unkept(shared.clock.now().tick, user).is_some()
+            || shared.queue.overlay(shared.clock.now().tick, user).is_some()
         {
             return false;
         }

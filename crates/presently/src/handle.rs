@@ -16,7 +16,7 @@ use crate::config::{Config, Error};
 use crate::listener::{self, Heard};
 use crate::metrics::Metrics;
 use crate::outbox::queue::Queue;
-use crate::outbox::writer as scribe;
+use crate::outbox::writer;
 use crate::restore;
 use crate::shard::{SHARDS, Shards};
 use crate::shared::Shared;
@@ -57,7 +57,7 @@ struct Tasks {
     /// They end when they are asked to.
     rounds: Vec<JoinHandle<()>>,
     /// Writes until the end.
-    scribe: Option<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Presently {
@@ -140,7 +140,7 @@ impl Presently {
             // The sender lives as long as this.
             let _ = cluster.settled.subscribe().wait_for(|&settled| settled).await;
         }
-        let tasks = Tasks { rounds, scribe: Some(supervise("scribe", &shared, scribe::write_down)) };
+        let tasks = Tasks { rounds, writer: Some(supervise("writer", &shared, writer::write_down)) };
         Ok(Self { life: Arc::new(Life { shared, tasks: Mutex::new(tasks) }) })
     }
 
@@ -296,7 +296,7 @@ impl Presently {
 
 impl Tasks {
     fn abort(&mut self) {
-        self.rounds.drain(..).chain(self.scribe.take()).for_each(|task| task.abort());
+        self.rounds.drain(..).chain(self.writer.take()).for_each(|task| task.abort());
     }
 }
 

@@ -159,9 +159,9 @@ impl Shared {
                 return known;
             }
         }
-        if let Some(unkept) = self.queue.unkept(self.clock.now().tick, user) {
-            known.complete = unkept.erased;
-            if let Some(row) = unkept.row {
+        if let Some(overlay) = self.queue.overlay(self.clock.now().tick, user) {
+            known.complete = overlay.erased;
+            if let Some(row) = overlay.row {
                 known.complete |= row.last_seen.is_some();
                 known.add(Presence {
                     user: row.user,

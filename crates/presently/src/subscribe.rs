@@ -64,7 +64,7 @@ impl Transitions {
     }
 }
 
-/// The sending end: only the scribe announces.
+/// The sending end: only the writer announces.
 #[derive(Debug)]
 pub(crate) struct Board {
     sender: RwLock<Option<broadcast::Sender<Sent>>>,

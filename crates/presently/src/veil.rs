@@ -10,7 +10,7 @@ use presently_core::{Effect, Effects, Transition};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::store::{Audience, VeilRow};
-use crate::watch::Turn;
+use crate::watch::EpochChange;
 use crate::{Presence, Status, Timestamp, UserId};
 
 /// The veils of one shard.
@@ -81,7 +81,7 @@ pub(crate) enum Deed {
     /// Nothing is left to hide.
     Unveil(UserId),
     /// The numbers of what is told mean something else from now on.
-    Turn(Turn),
+    EpochChange(EpochChange),
 }
 
 /// What follows from `effects`, decided just now under the lock of these veils.

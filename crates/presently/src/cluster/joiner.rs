@@ -28,7 +28,7 @@ use crate::outbox::queue::Logged;
 use crate::shard::SHARDS;
 use crate::shared::{Outcome, Shared};
 use crate::veil::{Veil, VeilCount, Veils};
-use crate::watch::{Epoch, Turn};
+use crate::watch::{Epoch, EpochChange};
 
 /// How long one who joins waits for the next chunk of its copy before it asks again.
 const CHUNK_WITHIN: Duration = Duration::from_secs(5);
@@ -99,8 +99,8 @@ async fn begin(term: &Term<'_>, mut peers: Vec<bus::Node>) -> Result<(), End> {
 /// From here on the log is followed.
 pub(super) fn start(term: &Term<'_>) {
     let followed = term.followed.lock();
-    let turn = Turn { epoch: Epoch(term.epoch), log: Some(followed.seq) };
-    term.shared.queue.turn(turn, term.shared.clock.now().tick);
+    let change = EpochChange { epoch: Epoch(term.epoch), log: Some(followed.seq) };
+    term.shared.queue.change_epoch(change, term.shared.clock.now().tick);
     term.cluster.stand(Some(&followed.roll));
     term.cluster.proposals.open();
     // Says that this node is complete.

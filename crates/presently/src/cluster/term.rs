@@ -14,7 +14,7 @@ use super::roll::Roll;
 use super::{Cluster, appender, copy, follower, frame, heard, joiner, keeper, whispers};
 use crate::bus::{self, BusError};
 use crate::shared::Shared;
-use crate::watch::{Epoch, Turn};
+use crate::watch::{Epoch, EpochChange};
 
 /// How long proposals wait for a node that joins again before it decides alone.
 pub(super) const ALONE_AFTER: Duration = Duration::from_secs(2);
@@ -204,5 +204,5 @@ fn go_alone(shared: &Shared, cluster: &Cluster, alone: &mut bool, why: BusError)
 pub(super) fn turn_away(shared: &Shared) {
     let now = shared.clock.now().tick;
     let epoch = Epoch(getrandom::u64().unwrap_or(now.0));
-    shared.queue.turn(Turn { epoch, log: None }, now);
+    shared.queue.change_epoch(EpochChange { epoch, log: None }, now);
 }

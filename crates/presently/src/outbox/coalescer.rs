@@ -14,11 +14,11 @@ use crate::outbox::queue::Keep;
 use crate::outbox::user_rows::{Change, UserRows};
 use crate::store::{Audience, Batch, TransitionRow};
 use crate::veil::Deed;
-use crate::watch::Turn;
+use crate::watch::EpochChange;
 
 /// A [`Batch`] in the making.
 #[derive(Debug, Default)]
-pub(crate) struct Gather {
+pub(crate) struct Coalescer {
     users: HashMap<UserId, UserRows, RandomState>,
     /// The users by their places: who waits longest first.
     order: BTreeMap<u64, UserId>,
@@ -50,10 +50,10 @@ pub(crate) enum Tiding {
     /// Nothing remains of this user.
     Erased(UserId),
     /// The numbers mean something else.
-    Turn(Turn),
+    EpochChange(EpochChange),
 }
 
-impl Gather {
+impl Coalescer {
     /// Room for so many users is kept while nobody waits.
     const ROOM_KEPT: usize = 1_024;
 
@@ -68,7 +68,7 @@ impl Gather {
             return tiding(deed);
         }
         let effect = match deed {
-            Deed::Turn(turn) => return Some(Tiding::Turn(turn)),
+            Deed::EpochChange(change) => return Some(Tiding::EpochChange(change)),
             Deed::Announce(transition, audience) => return Some(self.announce(transition, audience, keep)),
             Deed::Veil(row) => {
                 self.change(&row.user.clone(), |rows| rows.change_veil(Change::Save(row)));
@@ -291,7 +291,7 @@ fn tiding(deed: Deed) -> Option<Tiding> {
         Deed::Effect(Effect::Announce(transition)) => Some(Tiding::Transition(transition, Audience::Everybody)),
         Deed::Announce(transition, audience) => Some(Tiding::Transition(transition, audience)),
         Deed::Effect(Effect::Erase(user)) => Some(Tiding::Erased(user)),
-        Deed::Turn(turn) => Some(Tiding::Turn(turn)),
+        Deed::EpochChange(change) => Some(Tiding::EpochChange(change)),
         Deed::Effect(_) | Deed::Veil(_) | Deed::Unveil(_) => None,
     }
 }
@@ -357,13 +357,13 @@ mod tests {
         Effect::ForgetSession(user.into(), number)
     }
 
-    fn gather(effects: impl IntoIterator<Item = Effect>) -> Gather {
-        let mut gather = Gather::default();
+    fn gather(effects: impl IntoIterator<Item = Effect>) -> Coalescer {
+        let mut gather = Coalescer::default();
         add(&mut gather, effects);
         gather
     }
 
-    fn add(gather: &mut Gather, effects: impl IntoIterator<Item = Effect>) {
+    fn add(gather: &mut Coalescer, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             gather.absorb(Deed::Effect(effect), Keep::All);
         }
@@ -373,7 +373,7 @@ mod tests {
         all(&mut gather(effects))
     }
 
-    fn all(gather: &mut Gather) -> Batch {
+    fn all(gather: &mut Coalescer) -> Batch {
         let slice = gather.cut(usize::MAX, NOBODY);
         assert!(gather.is_empty() && gather.lines.is_empty() && gather.users.is_empty() && gather.order.is_empty());
         slice.batch()
@@ -411,7 +411,7 @@ mod tests {
         add(&mut tried, [forget(7, "alice")]);
         assert_eq!(all(&mut tried).ended_sessions, [7]);
 
-        let mut one_of_several = Gather::new(true);
+        let mut one_of_several = Coalescer::new(true);
         add(&mut one_of_several, [session(7, "alice"), forget(7, "alice")]);
         assert_eq!(all(&mut one_of_several).ended_sessions, [7]);
     }

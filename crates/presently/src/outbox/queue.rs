@@ -10,10 +10,10 @@ use presently_core::{Effect, PresenceRow, Tick, UserId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::outbox::coalescer::row_of;
-use crate::outbox::ttl_map::Lately;
+use crate::outbox::ttl_map::TtlMap;
 use crate::store::{Audience, StoreError};
 use crate::veil::Deed;
-use crate::watch::Turn;
+use crate::watch::EpochChange;
 
 /// Told to a caller who waits until everything decided before is kept.
 pub(crate) type Kept = Result<(), StoreError>;
@@ -21,7 +21,7 @@ pub(crate) type Kept = Result<(), StoreError>;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pending: Mutex<Pending>,
-    /// The scribe has something to do.
+    /// The writer has something to do.
     ready: Notify,
     /// How many effects wait, to look at without the lock.
     len: AtomicUsize,
@@ -35,11 +35,11 @@ pub(crate) struct Queue {
 struct Pending {
     taken: Taken,
     /// The newest row of each user that the store does not have yet, wherever it is: here, in the batch in flight, or in the backlog.
-    unkept: HashMap<UserId, (u64, Unkept), RandomState>,
+    overlay: HashMap<UserId, (u64, Overlaid), RandomState>,
     /// What other nodes keep at this moment of users who are not in memory any more.
-    elsewhere: Lately<Unkept>,
+    elsewhere: TtlMap<Overlaid>,
     /// Of whom this node kept something, which may reach the store after what another node decided later.
-    written: Lately<()>,
+    written: TtlMap<()>,
     /// This node is one of several.
     several: bool,
 }
@@ -96,7 +96,7 @@ pub(crate) struct Waiter {
 
 /// What the store will know of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Unkept {
+pub(crate) struct Overlaid {
     /// The newest row; `None` when the user is erased and did not come back.
     pub(crate) row: Option<PresenceRow>,
     /// What the store has of the user is about to go: it counts for nothing.
@@ -104,7 +104,7 @@ pub(crate) struct Unkept {
 }
 
 impl Queue {
-    /// Effects that nobody has looked at yet: beyond it, inputs are refused and the sweeper pauses. Renewals go on. The scribe looks at them
+    /// Effects that nobody has looked at yet: beyond it, inputs are refused and the sweeper pauses. Renewals go on. The writer looks at them
     /// ten times a second, whatever the store does, so this is reached only where it gets no processor.
     pub(crate) const PENDING_MAX: usize = 200_000;
     /// Rows that wait for the store: beyond it, inputs are refused. About a gigabyte of memory.
@@ -159,11 +159,11 @@ impl Queue {
     }
 
     /// The numbers of what is told mean something else from here on.
-    pub(crate) fn turn(&self, turn: Turn, at: Tick) {
+    pub(crate) fn change_epoch(&self, change: EpochChange, at: Tick) {
         let mut pending = self.pending.lock();
         pending.taken.number += 1;
-        pending.taken.followed = turn.log.unwrap_or(0);
-        pending.taken.decided.push(Decided { deed: Deed::Turn(turn), at, log: None, keep: Keep::All });
+        pending.taken.followed = change.log.unwrap_or(0);
+        pending.taken.decided.push(Decided { deed: Deed::EpochChange(change), at, log: None, keep: Keep::All });
         self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
         drop(pending);
         self.ready.notify_one();
@@ -194,20 +194,20 @@ impl Queue {
             // Small steps: whoever decides something waits for this lock.
             let mut pending = self.pending.lock();
             for user in users.by_ref().take(1000) {
-                if pending.unkept.get(user).is_some_and(|(at, _)| *at <= number) {
-                    pending.unkept.remove(user);
+                if pending.overlay.get(user).is_some_and(|(at, _)| *at <= number) {
+                    pending.overlay.remove(user);
                 }
             }
-            if pending.unkept.is_empty() && pending.unkept.capacity() > 10_000 {
-                pending.unkept = HashMap::default();
+            if pending.overlay.is_empty() && pending.overlay.capacity() > 10_000 {
+                pending.overlay = HashMap::default();
             }
         }
     }
 
     /// What the store does not know yet of a user who is not in memory.
-    pub(crate) fn unkept(&self, now: Tick, user: &str) -> Option<Unkept> {
+    pub(crate) fn overlay(&self, now: Tick, user: &str) -> Option<Overlaid> {
         let pending = self.pending.lock();
-        let own = pending.unkept.get(user).map(|(_, unkept)| unkept);
+        let own = pending.overlay.get(user).map(|(_, overlay)| overlay);
         own.or_else(|| pending.elsewhere.get(now, user)).cloned()
     }
 
@@ -246,7 +246,7 @@ impl Pending {
     fn keep(&mut self, at: Tick, from: Logged<'_>) -> Keep {
         if from.own {
             Keep::All
-        } else if self.unkept.contains_key(from.user) || self.written.get(at, from.user).is_some() {
+        } else if self.overlay.contains_key(from.user) || self.written.get(at, from.user).is_some() {
             Keep::Rows
         } else {
             Keep::Nothing
@@ -265,8 +265,8 @@ impl Pending {
         let erased = row.is_none();
         if keep == Keep::Nothing {
             let older = self.elsewhere.get(at, user).filter(|_| !erased).cloned();
-            let unkept = older.unwrap_or(Unkept { row: None, erased });
-            self.elsewhere.put(at, user.clone(), unkept.with(row));
+            let overlay = older.unwrap_or(Overlaid { row: None, erased });
+            self.elsewhere.put(at, user.clone(), overlay.with(row));
             return;
         }
         if self.several {
@@ -274,14 +274,14 @@ impl Pending {
             self.written.put(at, user.clone(), ());
         }
         let number = self.taken.number;
-        let (newest, unkept) = self.unkept.entry(user.clone()).or_default();
+        let (newest, overlay) = self.overlay.entry(user.clone()).or_default();
         *newest = number;
-        let older = std::mem::take(unkept);
-        *unkept = if erased { Unkept { row: None, erased } } else { older.with(row) };
+        let older = std::mem::take(overlay);
+        *overlay = if erased { Overlaid { row: None, erased } } else { older.with(row) };
     }
 }
 
-impl Unkept {
+impl Overlaid {
     fn with(mut self, row: Option<PresenceRow>) -> Self {
         if let Some(mut row) = row {
             row.last_seen = row.last_seen.or(self.row.and_then(|older| older.last_seen));

@@ -13,19 +13,19 @@ const STAYS: Duration = Duration::from_secs(10);
 const MAX: usize = 200_000;
 
 #[derive(Debug)]
-pub(crate) struct Lately<T> {
+pub(crate) struct TtlMap<T> {
     by_user: HashMap<UserId, (Tick, T), RandomState>,
     /// By age. A user who came again is in it twice, and counts by the later one.
     order: VecDeque<(Tick, UserId)>,
 }
 
-impl<T> Default for Lately<T> {
+impl<T> Default for TtlMap<T> {
     fn default() -> Self {
         Self { by_user: HashMap::default(), order: VecDeque::new() }
     }
 }
 
-impl<T> Lately<T> {
+impl<T> TtlMap<T> {
     pub(crate) fn put(&mut self, now: Tick, user: UserId, what: T) {
         self.tidy(now);
         self.order.push_back((now, user.clone()));
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn what_came_again_stays_from_then_on() {
-        let mut lately = Lately::default();
+        let mut lately = TtlMap::default();
         lately.put(Tick(0), "alice".into(), 1);
         lately.put(Tick(8 * SECOND), "alice".into(), 2);
         lately.tidy(Tick(15 * SECOND));
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn nothing_stays_because_nothing_comes_after_it() {
-        let mut lately = Lately::default();
+        let mut lately = TtlMap::default();
         lately.put(Tick(0), "alice".into(), 1);
         assert_eq!(lately.get(Tick(10 * SECOND), "alice"), Some(&1));
         assert_eq!(lately.get(Tick(11 * SECOND), "alice"), None);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_so_many() {
-        let mut lately = Lately::default();
+        let mut lately = TtlMap::default();
         for n in 0..MAX + 10 {
             lately.put(Tick(0), format!("user-{n}").into(), ());
         }

@@ -14,7 +14,7 @@ use presently_core::{Effect, Presence, Tick, Transition, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::outbox::coalescer::{Gather, Slice, Tiding};
+use crate::outbox::coalescer::{Coalescer, Slice, Tiding};
 use crate::outbox::queue::{Decided, Keep, Kept, Waiter};
 use crate::privacy::unseen;
 use crate::shared::Shared;
@@ -50,8 +50,8 @@ const MAILBOXES_MAX: usize = 4096;
 const CALL_MAX: usize = 10_000;
 
 pub(crate) async fn write_down(shared: Arc<Shared>) {
-    let backlog = Gather::new(shared.cluster.is_some());
-    let scribe = Scribe {
+    let backlog = Coalescer::new(shared.cluster.is_some());
+    let writer = Writer {
         shared,
         backlog,
         slice_max: SLICE_MAX,
@@ -61,13 +61,13 @@ pub(crate) async fn write_down(shared: Arc<Shared>) {
         down: None,
         progress_at: None,
     };
-    scribe.run().await;
+    writer.run().await;
 }
 
-struct Scribe {
+struct Writer {
     shared: Arc<Shared>,
     /// What the store does not have, but for the slice in flight.
-    backlog: Gather,
+    backlog: Coalescer,
     slice_max: usize,
     /// What is to be told, in order.
     untold: VecDeque<Told>,
@@ -118,7 +118,7 @@ enum Until {
     Place(u64),
 }
 
-impl Scribe {
+impl Writer {
     async fn run(mut self) {
         loop {
             // 1. Wait for work: something decided, somebody who waits, or the time to try again.
@@ -396,8 +396,8 @@ impl Scribe {
         for News { tiding, decided, log, own, outlived } in news {
             let now = shared.clock.now().tick;
             let (presence, audience) = match &tiding {
-                Tiding::Turn(turn) => {
-                    wake.extend(shared.stream.turn(*turn));
+                Tiding::EpochChange(change) => {
+                    wake.extend(shared.stream.change_epoch(*change));
                     continue;
                 }
                 Tiding::Erased(user) => (unseen(user), Audience::Everybody),

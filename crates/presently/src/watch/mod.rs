@@ -17,7 +17,7 @@ mod mailbox;
 mod stream;
 mod watcher;
 
-pub(crate) use stream::{Stream, Turn};
+pub(crate) use stream::{EpochChange, Stream};
 pub use watcher::Watcher;
 
 /// Which life of the process, or of the log of a cluster, a number belongs to: random at each start.

@@ -55,7 +55,7 @@ pub(crate) struct Stream {
 
 /// What numbers mean from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
+pub(crate) struct EpochChange {
     pub(crate) epoch: Epoch,
     /// The place in the log from which on everything is told; `None` while numbers are this node's own.
     pub(crate) log: Option<u64>,
@@ -107,19 +107,19 @@ impl Stream {
     }
 
     /// Numbers mean something else from now on: whoever watches begins anew. Returns whom to wake.
-    pub(crate) fn turn(&self, turn: Turn) -> Vec<Arc<Mailbox>> {
+    pub(crate) fn change_epoch(&self, change: EpochChange) -> Vec<Arc<Mailbox>> {
         let mut memory = self.memory.lock();
         let memory = &mut *memory;
         memory.oldest += memory.told.len() as u64;
         memory.told = VecDeque::new();
         memory.newest = HashTable::new();
-        memory.epoch = turn.epoch;
-        memory.logged = turn.log.is_some();
-        memory.seq = turn.log.unwrap_or(0);
+        memory.epoch = change.epoch;
+        memory.logged = change.log.is_some();
+        memory.seq = change.log.unwrap_or(0);
         memory.forgotten = memory.seq;
         // Who watched elsewhere may come here at any time.
         memory.begun |= memory.logged;
-        self.reached.send_replace(turn.log.map(|seq| Position { epoch: turn.epoch, seq }));
+        self.reached.send_replace(change.log.map(|seq| Position { epoch: change.epoch, seq }));
         self.index.renew()
     }
 
@@ -368,7 +368,7 @@ mod tests {
     fn what_was_told_last_is_reached_when_the_log_was_followed_up_to_it() {
         let stream = Stream::new(1, 2);
         let epoch = Epoch(7);
-        stream.turn(Turn { epoch, log: Some(3) });
+        stream.change_epoch(EpochChange { epoch, log: Some(3) });
         let presence = Presence { user: "alice".into(), status: Status::Online, last_seen: None, since: None };
         stream.tell(Tick(0), Some(4), presence, Audience::Everybody, Visibility::Everyone, &mut Vec::new());
         assert_eq!(*stream.reached.borrow(), Some(Position { epoch, seq: 3 }));
