@@ -16,7 +16,7 @@ use crate::outbox::queue::Kept;
 use crate::shard::Shard;
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::StoreError;
-use crate::veil::deeds;
+use crate::veil::changes;
 use crate::{Activity, EndReason, Now, Presence, Source, Status, Timestamp, UserId};
 
 /// How long an act waits for the store.
@@ -477,9 +477,9 @@ impl Shared {
     /// Pushes what follows from a decision.
     pub(crate) fn conclude(&self, shard: &mut Shard, user: &str, outcome: Outcome) -> Decided {
         let from = outcome.logged(user);
-        let mut all = deeds(&mut shard.veils, &self.veils, outcome.effects);
-        all.extend(outcome.deeds);
-        let kept = self.push_deeds_and_wait(shard, user, outcome.now, all, from);
+        let mut all = changes(&mut shard.veils, &self.veils, outcome.effects);
+        all.extend(outcome.changes);
+        let kept = self.push_changes_and_wait(shard, user, outcome.now, all, from);
         (self.known(shard, user), kept)
     }
 }

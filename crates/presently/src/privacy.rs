@@ -12,12 +12,13 @@ use crate::cluster::{Decision, Wish};
 use crate::config::Error;
 use crate::handle::Presently;
 use crate::newest::Newest;
+use crate::outbox::entry::Change;
 use crate::reads::concluded;
 use crate::shard::{SHARDS, Shard, VISIT_STEP};
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::{Audience, Sight, TransitionRow, VeilRow};
 use crate::subscribe::Transitions;
-use crate::veil::{Deed, Veil, Veils};
+use crate::veil::{Veil, Veils};
 use crate::{Counts, Limits, Presence, Status, Timestamp, UserId};
 
 /// Users asked of the store in one call.
@@ -397,28 +398,28 @@ impl Shared {
         if let Some(cluster) = &self.cluster {
             return self.propose_then(cluster, shard, Wish::Veil { shown }, finish);
         }
-        let deeds = self.draw(shard, &shown);
-        Ok(Decision::Made(finish(self, shard, Outcome { deeds, ..Outcome::nothing(self.clock.now()) })))
+        let changes = self.draw(shard, &shown);
+        Ok(Decision::Made(finish(self, shard, Outcome { changes, ..Outcome::nothing(self.clock.now()) })))
     }
 
     /// Draws the veil over a user, or lifts it; returns what others are told and what is kept. The caller holds the shard.
-    pub(crate) fn draw(&self, shard: &mut Shard, shown: &VeilRow) -> Vec<Deed> {
+    pub(crate) fn draw(&self, shard: &mut Shard, shown: &VeilRow) -> Vec<Change> {
         let before = shard.veils.len();
-        let deeds = draw(&shard.engine, &mut shard.veils, shown);
+        let changes = draw(&shard.engine, &mut shard.veils, shown);
         self.veils.moved(before, shard.veils.len());
-        deeds
+        changes
     }
 }
 
 /// Draws the veil over a user, or lifts it; returns what others are told and what is kept.
-pub(crate) fn draw(engine: &Engine, veils: &mut Veils, shown: &VeilRow) -> Vec<Deed> {
+pub(crate) fn draw(engine: &Engine, veils: &mut Veils, shown: &VeilRow) -> Vec<Change> {
     let (user, now) = (&shown.user, shown.at);
     if veils.get(user).is_some_and(|veil| veil.hidden) == shown.invisible {
         return Vec::new();
     }
     let status = engine.presence(user).map_or(Status::Offline, |presence| presence.status);
     let drawn = Veil::drawn(shown, status != Status::Offline);
-    let mut deeds = vec![Deed::Veil(drawn.row(user))];
+    let mut changes = vec![Change::Veil(drawn.row(user))];
     if status != Status::Offline {
         let (from, to, reason) = if shown.invisible {
             (status, Status::Offline, Reason::Logout)
@@ -427,10 +428,10 @@ pub(crate) fn draw(engine: &Engine, veils: &mut Veils, shown: &VeilRow) -> Vec<D
         };
         let (user, last_seen) = (user.clone(), Some(now));
         let edge = Transition { user, from, to, at: now, last_seen, reason, lateness: None };
-        deeds.push(Deed::Announce(edge, Audience::Others));
+        changes.push(Change::Announce(edge, Audience::Others));
     }
     veils.insert(user.clone(), drawn);
-    deeds
+    changes
 }
 
 /// Somebody whom a viewer may see, if they are not veiled.

@@ -12,12 +12,13 @@ use crate::cluster::Cluster;
 use crate::config::{Config, Error};
 use crate::listener::Heard;
 use crate::metrics::Metrics;
-use crate::outbox::queue::{Kept, Logged, Queue};
+use crate::outbox::entry::{Change, Logged};
+use crate::outbox::queue::{Kept, Queue};
 use crate::restore::Restored;
 use crate::shard::{Shard, Shards};
 use crate::store::Store;
 use crate::subscribe::Board;
-use crate::veil::{Deed, VeilCount, deeds};
+use crate::veil::{VeilCount, changes};
 use crate::watch::Stream;
 
 pub(crate) struct Shared {
@@ -70,7 +71,7 @@ impl Shared {
         let before = shard.engine.presence(whose(&input));
         let (in_memory, since_known) = (before.is_some(), before.is_some_and(|before| before.since.is_some()));
         let effects = self.weigh(shard, now, input)?;
-        Ok(finish(self, shard, Outcome { now, effects, deeds: Vec::new(), in_memory, since_known, log: None }))
+        Ok(finish(self, shard, Outcome { now, effects, changes: Vec::new(), in_memory, since_known, log: None }))
     }
 
     /// Decides `input`; the caller pushes the effects before the shard is let go.
@@ -114,9 +115,9 @@ impl Shared {
     pub(crate) fn push_from(&self, shard: &mut Shard, now: Now, effects: Effects, from: Option<Logged<'_>>) {
         shard.decided += u64::from(!effects.is_empty());
         if shard.veils.is_empty() {
-            self.queue.push(effects.into_iter().map(Deed::Effect), now.tick, from);
+            self.queue.push(effects.into_iter().map(Change::Effect), now.tick, from);
         } else {
-            self.queue.push(deeds(&mut shard.veils, &self.veils, effects).into_iter(), now.tick, from);
+            self.queue.push(changes(&mut shard.veils, &self.veils, effects).into_iter(), now.tick, from);
         }
     }
 
@@ -128,25 +129,25 @@ impl Shared {
         effects: Effects,
         from: Option<Logged<'_>>,
     ) -> oneshot::Receiver<Kept> {
-        let deeds = deeds(&mut shard.veils, &self.veils, effects);
-        self.push_deeds_and_wait(shard, user, now, deeds, from)
+        let changes = changes(&mut shard.veils, &self.veils, effects);
+        self.push_changes_and_wait(shard, user, now, changes, from)
     }
 
-    pub(crate) fn push_deeds_from(&self, shard: &mut Shard, now: Now, deeds: Vec<Deed>, from: Logged<'_>) {
-        shard.decided += u64::from(!deeds.is_empty());
-        self.queue.push(deeds.into_iter(), now.tick, Some(from));
+    pub(crate) fn push_changes_from(&self, shard: &mut Shard, now: Now, changes: Vec<Change>, from: Logged<'_>) {
+        shard.decided += u64::from(!changes.is_empty());
+        self.queue.push(changes.into_iter(), now.tick, Some(from));
     }
 
-    pub(crate) fn push_deeds_and_wait(
+    pub(crate) fn push_changes_and_wait(
         &self,
         shard: &mut Shard,
         user: &str,
         now: Now,
-        deeds: Vec<Deed>,
+        changes: Vec<Change>,
         from: Option<Logged<'_>>,
     ) -> oneshot::Receiver<Kept> {
-        shard.decided += u64::from(!deeds.is_empty());
-        self.queue.push_and_wait(user, deeds.into_iter(), now.tick, from)
+        shard.decided += u64::from(!changes.is_empty());
+        self.queue.push_and_wait(user, changes.into_iter(), now.tick, from)
     }
 
     /// What is known of a user without the store. The caller holds the shard.
@@ -227,7 +228,7 @@ pub(crate) struct Outcome {
     /// To be pushed.
     pub(crate) effects: Effects,
     /// And after them.
-    pub(crate) deeds: Vec<Deed>,
+    pub(crate) changes: Vec<Change>,
     /// Before it, the engine knew the user.
     pub(crate) in_memory: bool,
     /// And since when their status held.
@@ -239,7 +240,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Nothing follows.
     pub(crate) const fn nothing(now: Now) -> Self {
-        Self { now, effects: Vec::new(), deeds: Vec::new(), in_memory: false, since_known: false, log: None }
+        Self { now, effects: Vec::new(), changes: Vec::new(), in_memory: false, since_known: false, log: None }
     }
 
     /// Where what follows from it comes from.

@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 use presently_core::{Effect, Effects, Transition};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::outbox::entry::Change;
 use crate::store::{Audience, VeilRow};
-use crate::watch::EpochChange;
 use crate::{Presence, Status, Timestamp, UserId};
 
 /// The veils of one shard.
@@ -69,55 +69,40 @@ impl From<&VeilRow> for Veil {
     }
 }
 
-/// One thing to keep and to tell.
-#[derive(Clone, Debug)]
-pub(crate) enum Deed {
-    /// Of the engine. An announcement is for everybody.
-    Effect(Effect),
-    /// An announcement for some.
-    Announce(Transition, Audience),
-    /// Keep this veil.
-    Veil(VeilRow),
-    /// Nothing is left to hide.
-    Unveil(UserId),
-    /// The numbers of what is told mean something else from now on.
-    EpochChange(EpochChange),
-}
-
 /// What follows from `effects`, decided just now under the lock of these veils.
-pub(crate) fn deeds(veils: &mut Veils, count: &VeilCount, effects: Effects) -> Vec<Deed> {
-    let mut deeds = Vec::with_capacity(effects.len());
+pub(crate) fn changes(veils: &mut Veils, count: &VeilCount, effects: Effects) -> Vec<Change> {
+    let mut changes = Vec::with_capacity(effects.len());
     for effect in effects {
         match effect {
-            Effect::Announce(transition) => announce(veils, count, transition, &mut deeds),
+            Effect::Announce(transition) => announce(veils, count, transition, &mut changes),
             Effect::Erase(user) => {
                 if veils.remove(&user).is_some() {
                     count.give_back();
                 }
-                deeds.push(Deed::Effect(Effect::Erase(user)));
+                changes.push(Change::Effect(Effect::Erase(user)));
             }
-            other => deeds.push(Deed::Effect(other)),
+            other => changes.push(Change::Effect(other)),
         }
     }
-    deeds
+    changes
 }
 
-fn announce(veils: &mut Veils, count: &VeilCount, transition: Transition, deeds: &mut Vec<Deed>) {
+fn announce(veils: &mut Veils, count: &VeilCount, transition: Transition, changes: &mut Vec<Change>) {
     match veils.get_mut(&transition.user) {
-        None => deeds.push(Deed::Effect(Effect::Announce(transition))),
-        Some(veil) if veil.hidden => deeds.push(Deed::Announce(transition, Audience::Insiders)),
+        None => changes.push(Change::Effect(Effect::Announce(transition))),
+        Some(veil) if veil.hidden => changes.push(Change::Announce(transition, Audience::Insiders)),
         Some(veil) if transition.last_seen.is_some_and(|at| at >= veil.at) => {
             veils.remove(&transition.user);
             count.give_back();
-            deeds.push(Deed::Unveil(transition.user.clone()));
-            deeds.push(Deed::Effect(Effect::Announce(transition)));
+            changes.push(Change::Unveil(transition.user.clone()));
+            changes.push(Change::Effect(Effect::Announce(transition)));
         }
         Some(veil) => {
             veil.since_holds = false;
             let seen = Transition { last_seen: veil.last_seen, ..transition.clone() };
-            deeds.push(Deed::Veil(veil.row(&transition.user)));
-            deeds.push(Deed::Announce(transition, Audience::Insiders));
-            deeds.push(Deed::Announce(seen, Audience::Others));
+            changes.push(Change::Veil(veil.row(&transition.user)));
+            changes.push(Change::Announce(transition, Audience::Insiders));
+            changes.push(Change::Announce(seen, Audience::Others));
         }
     }
 }

@@ -63,8 +63,8 @@ impl Shared {
                 None => return,
             },
             Wish::Veil { shown } => {
-                let deeds = self.draw(shard, shown);
-                Ok(Outcome { deeds, ..Outcome::nothing(self.clock.now()) })
+                let changes = self.draw(shard, shown);
+                Ok(Outcome { changes, ..Outcome::nothing(self.clock.now()) })
             }
         };
         if outcome.is_ok() {

@@ -12,7 +12,7 @@ use super::proposals::{Finish, Proposal};
 use super::term::{End, Term, unread};
 use crate::acts::APPLICATION;
 use crate::bus::BusError;
-use crate::outbox::queue::Logged;
+use crate::outbox::entry::Logged;
 use crate::shard::{SHARDS, Shard};
 use crate::shared::{Outcome, Shared};
 
@@ -150,13 +150,13 @@ fn follow_user(
             None => shared.counted(shard, |shard| shard.engine.follow(now, entry)).map(|effects| (effects, Vec::new())),
         };
         match (decided, finish) {
-            (Ok((effects, deeds)), Some(finish)) => {
-                let outcome = Outcome { now, effects, deeds, in_memory, since_known, log: Some(entry.seq) };
+            (Ok((effects, changes)), Some(finish)) => {
+                let outcome = Outcome { now, effects, changes, in_memory, since_known, log: Some(entry.seq) };
                 finish(shared, Ok((shard, outcome)));
             }
-            (Ok((effects, deeds)), None) => {
+            (Ok((effects, changes)), None) => {
                 shared.push_from(shard, now, effects, Some(from));
-                shared.push_deeds_from(shard, now, deeds, from);
+                shared.push_changes_from(shard, now, changes, from);
             }
             (Err(rejected), Some(finish)) => finish(shared, Err(rejected.into())),
             (Err(_), None) => {}

@@ -24,7 +24,7 @@ use super::roll::Roll;
 use super::term::{End, Followed, Term, turn_away, unread};
 use super::{Cluster, follower, keeper};
 use crate::bus::{self, BusError, Joined};
-use crate::outbox::queue::Logged;
+use crate::outbox::entry::Logged;
 use crate::shard::SHARDS;
 use crate::shared::{Outcome, Shared};
 use crate::veil::{Veil, VeilCount, Veils};
@@ -268,7 +268,7 @@ impl<'a> Joining<'a> {
                     self.kept.extend(kept.map(|effect| (entry.seq, effect)));
                 }
                 if !veils.is_empty() {
-                    crate::veil::deeds(veils, &VeilCount::default(), effects);
+                    crate::veil::changes(veils, &VeilCount::default(), effects);
                 }
             }
             Verdict::Heard(sessions) => {
@@ -430,7 +430,7 @@ fn conclude(shared: &Shared, proposal: Proposal, seq: u64) {
         let effects = shard.engine.rows(&user);
         finish(
             shared,
-            Ok((shard, Outcome { now, effects, deeds: Vec::new(), in_memory, since_known, log: Some(seq) })),
+            Ok((shard, Outcome { now, effects, changes: Vec::new(), in_memory, since_known, log: Some(seq) })),
         );
     });
 }

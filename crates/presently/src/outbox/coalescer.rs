@@ -10,11 +10,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use presently_core::{Effect, PresenceRow, Transition, UserId};
 
-use crate::outbox::queue::Keep;
-use crate::outbox::user_rows::{Change, UserRows};
+use crate::outbox::entry::{Change, Keep};
+use crate::outbox::user_rows::{RowChange, UserRows};
 use crate::store::{Audience, Batch, TransitionRow};
-use crate::veil::Deed;
-use crate::watch::EpochChange;
 
 /// A [`Batch`] in the making.
 #[derive(Debug, Default)]
@@ -42,17 +40,6 @@ pub(crate) struct Slice {
     is_partial: bool,
 }
 
-/// What is to be told.
-#[derive(Debug)]
-pub(crate) enum Tiding {
-    /// To these.
-    Transition(Transition, Audience),
-    /// Nothing remains of this user.
-    Erased(UserId),
-    /// The numbers mean something else.
-    EpochChange(EpochChange),
-}
-
 impl Coalescer {
     /// Room for so many users is kept while nobody waits.
     const ROOM_KEPT: usize = 1_024;
@@ -62,26 +49,28 @@ impl Coalescer {
         Self { several, ..Self::default() }
     }
 
-    /// Takes up one deed; returns what is to be told.
-    pub(crate) fn absorb(&mut self, deed: Deed, keep: Keep) -> Option<Tiding> {
+    /// Takes up what the store is to keep of a change; gives back what is to be told.
+    pub(crate) fn absorb(&mut self, change: Change, keep: Keep) -> Option<Change> {
         if keep == Keep::Nothing {
-            return tiding(deed);
+            return change.is_told().then_some(change);
         }
-        let effect = match deed {
-            Deed::EpochChange(change) => return Some(Tiding::EpochChange(change)),
-            Deed::Announce(transition, audience) => return Some(self.announce(transition, audience, keep)),
-            Deed::Veil(row) => {
-                self.change(&row.user.clone(), |rows| rows.change_veil(Change::Save(row)));
-                return None;
-            }
-            Deed::Unveil(user) => {
-                self.change(&user, |rows| rows.change_veil(Change::End));
-                return None;
-            }
-            Deed::Effect(effect) => effect,
-        };
+        match change {
+            Change::Effect(effect) => return self.absorb_effect(effect, keep),
+            Change::Announce(transition, audience) => return Some(self.announce(transition, audience, keep)),
+            Change::Epoch(_) => return Some(change),
+            Change::Veil(row) => self.change(&row.user.clone(), |rows| rows.change_veil(RowChange::Save(row))),
+            Change::Unveil(user) => self.change(&user, |rows| rows.change_veil(RowChange::End)),
+        }
+        None
+    }
+
+    fn absorb_effect(&mut self, effect: Effect, keep: Keep) -> Option<Change> {
         match effect {
             Effect::Announce(transition) => return Some(self.announce(transition, Audience::Everybody, keep)),
+            Effect::Erase(ref user) => {
+                self.erase(user);
+                return Some(Change::Effect(effect));
+            }
             Effect::SavePresence(row) => self.change(&row.user.clone(), |rows| rows.save_presence(row)),
             Effect::OpenSession(row) => {
                 let is_new = !self.several;
@@ -90,17 +79,13 @@ impl Coalescer {
             Effect::SaveSession(row) => self.change(&row.user.clone(), |rows| rows.save_session(row, false)),
             Effect::ForgetSession(user, number) => self.change(&user, |rows| rows.end_session(number)),
             Effect::SaveOverride(row) => {
-                self.change(&row.user.clone(), |rows| rows.change_override(row.source, Change::Save(row)));
+                self.change(&row.user.clone(), |rows| rows.change_override(row.source, RowChange::Save(row)));
             }
             Effect::ForgetOverride(user, source) => {
-                self.change(&user, |rows| rows.change_override(source, Change::End));
+                self.change(&user, |rows| rows.change_override(source, RowChange::End));
             }
-            Effect::SaveHeld(row) => self.change(&row.user.clone(), |rows| rows.change_held(Change::Save(row))),
-            Effect::ForgetHeld(user) => self.change(&user, |rows| rows.change_held(Change::End)),
-            Effect::Erase(user) => {
-                self.erase(&user);
-                return Some(Tiding::Erased(user));
-            }
+            Effect::SaveHeld(row) => self.change(&row.user.clone(), |rows| rows.change_held(RowChange::Save(row))),
+            Effect::ForgetHeld(user) => self.change(&user, |rows| rows.change_held(RowChange::End)),
         }
         None
     }
@@ -176,7 +161,7 @@ impl Coalescer {
         self.order.first_key_value().map_or(self.next_place, |(&place, _)| place)
     }
 
-    fn announce(&mut self, transition: Transition, audience: Audience, keep: Keep) -> Tiding {
+    fn announce(&mut self, transition: Transition, audience: Audience, keep: Keep) -> Change {
         let (row, line) = (row_of(&transition), line_of(&transition, audience));
         let number = self.next_line;
         self.change(&transition.user, |rows| {
@@ -192,7 +177,7 @@ impl Coalescer {
             self.next_line += 1;
             self.lines.insert(number, transition.user.clone());
         }
-        Tiding::Transition(transition, audience)
+        Change::Announce(transition, audience)
     }
 
     fn change(&mut self, user: &UserId, change: impl FnOnce(&mut UserRows)) {
@@ -285,17 +270,6 @@ impl Slice {
     }
 }
 
-/// What is to be told of a deed that another node keeps.
-fn tiding(deed: Deed) -> Option<Tiding> {
-    match deed {
-        Deed::Effect(Effect::Announce(transition)) => Some(Tiding::Transition(transition, Audience::Everybody)),
-        Deed::Announce(transition, audience) => Some(Tiding::Transition(transition, audience)),
-        Deed::Effect(Effect::Erase(user)) => Some(Tiding::Erased(user)),
-        Deed::EpochChange(change) => Some(Tiding::EpochChange(change)),
-        Deed::Effect(_) | Deed::Veil(_) | Deed::Unveil(_) => None,
-    }
-}
-
 /// The row that an announced transition leaves in the store.
 pub(crate) fn row_of(transition: &Transition) -> PresenceRow {
     PresenceRow {
@@ -365,7 +339,7 @@ mod tests {
 
     fn add(gather: &mut Coalescer, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
-            gather.absorb(Deed::Effect(effect), Keep::All);
+            gather.absorb(Change::Effect(effect), Keep::All);
         }
     }
 

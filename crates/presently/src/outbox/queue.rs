@@ -10,9 +10,9 @@ use presently_core::{Effect, PresenceRow, Tick, UserId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::outbox::coalescer::row_of;
+use crate::outbox::entry::{Change, Entry, Keep, Logged};
 use crate::outbox::ttl_map::TtlMap;
 use crate::store::{Audience, StoreError};
-use crate::veil::Deed;
 use crate::watch::EpochChange;
 
 /// Told to a caller who waits until everything decided before is kept.
@@ -44,45 +44,14 @@ struct Pending {
     several: bool,
 }
 
-/// Something decided.
-#[derive(Debug)]
-pub(crate) struct Decided {
-    pub(crate) deed: Deed,
-    /// The moment of the decision.
-    pub(crate) at: Tick,
-    /// Its number in the log of a cluster.
-    pub(crate) log: Option<u64>,
-    pub(crate) keep: Keep,
-}
-
-/// What of a deed is this node's to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
-    All,
-    /// What another node keeps too: rows, which are the same, but no line of history, of which there would be two.
-    Rows,
-    /// Another node keeps it.
-    Nothing,
-}
-
-/// What follows from one entry of the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Logged<'a> {
-    /// Whom it is about.
-    pub(crate) user: &'a str,
-    pub(crate) seq: u64,
-    /// This node proposed it, and keeps what follows from it.
-    pub(crate) own: bool,
-}
-
 /// Everything that waited.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    pub(crate) decided: Vec<Decided>,
+    pub(crate) entries: Vec<Entry>,
     pub(crate) waiters: Vec<Waiter>,
     /// How many effects were ever pushed, these included.
     pub(crate) number: u64,
-    /// How far the log was followed: what follows from it up to there is among `decided`, or was before.
+    /// How far the log was followed: what follows from it up to there is among `entries`, or was before.
     pub(crate) followed: u64,
 }
 
@@ -110,10 +79,10 @@ impl Queue {
     /// Rows that wait for the store: beyond it, inputs are refused. About a gigabyte of memory.
     pub(crate) const BACKLOG_MAX: usize = 2_000_000;
 
-    /// Takes up deeds. The caller holds the shard that decided them.
-    pub(crate) fn push(&self, deeds: impl ExactSizeIterator<Item = Deed>, at: Tick, from: Option<Logged<'_>>) {
-        if deeds.len() > 0 {
-            self.add(deeds, at, from, None);
+    /// Takes up changes. The caller holds the shard that decided them.
+    pub(crate) fn push(&self, changes: impl ExactSizeIterator<Item = Change>, at: Tick, from: Option<Logged<'_>>) {
+        if changes.len() > 0 {
+            self.add(changes, at, from, None);
         }
     }
 
@@ -121,12 +90,12 @@ impl Queue {
     pub(crate) fn push_and_wait(
         &self,
         user: &str,
-        deeds: impl Iterator<Item = Deed>,
+        changes: impl Iterator<Item = Change>,
         at: Tick,
         from: Option<Logged<'_>>,
     ) -> oneshot::Receiver<Kept> {
         let (told, kept) = oneshot::channel();
-        self.add(deeds, at, from, Some(Waiter { user: Some(user.into()), told }));
+        self.add(changes, at, from, Some(Waiter { user: Some(user.into()), told }));
         kept
     }
 
@@ -137,17 +106,17 @@ impl Queue {
         kept
     }
 
-    fn add(&self, deeds: impl Iterator<Item = Deed>, at: Tick, from: Option<Logged<'_>>, waiter: Option<Waiter>) {
+    fn add(&self, changes: impl Iterator<Item = Change>, at: Tick, from: Option<Logged<'_>>, waiter: Option<Waiter>) {
         let mut pending = self.pending.lock();
         let keep = from.map_or(Keep::All, |from| pending.keep(at, from));
         let log = from.map(|from| from.seq);
-        for deed in deeds {
+        for change in changes {
             pending.taken.number += 1;
-            pending.note(&deed, at, keep);
-            pending.taken.decided.push(Decided { deed, at, log, keep });
+            pending.note(&change, at, keep);
+            pending.taken.entries.push(Entry { change, at, log, keep });
         }
         pending.taken.waiters.extend(waiter);
-        self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
+        self.len.store(pending.taken.entries.len(), Ordering::Relaxed);
         drop(pending);
         self.ready.notify_one();
     }
@@ -163,8 +132,8 @@ impl Queue {
         let mut pending = self.pending.lock();
         pending.taken.number += 1;
         pending.taken.followed = change.log.unwrap_or(0);
-        pending.taken.decided.push(Decided { deed: Deed::EpochChange(change), at, log: None, keep: Keep::All });
-        self.len.store(pending.taken.decided.len(), Ordering::Relaxed);
+        pending.taken.entries.push(Entry { change: Change::Epoch(change), at, log: None, keep: Keep::All });
+        self.len.store(pending.taken.entries.len(), Ordering::Relaxed);
         drop(pending);
         self.ready.notify_one();
     }
@@ -211,7 +180,7 @@ impl Queue {
         own.or_else(|| pending.elsewhere.get(now, user)).cloned()
     }
 
-    /// How many deeds were ever pushed.
+    /// How many changes were ever pushed.
     pub(crate) fn number(&self) -> u64 {
         self.pending.lock().taken.number
     }
@@ -253,13 +222,13 @@ impl Pending {
         }
     }
 
-    fn note(&mut self, deed: &Deed, at: Tick, keep: Keep) {
-        let (user, row) = match deed {
-            Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) => {
+    fn note(&mut self, change: &Change, at: Tick, keep: Keep) {
+        let (user, row) = match change {
+            Change::Effect(Effect::Announce(transition)) | Change::Announce(transition, Audience::Insiders) => {
                 (&transition.user, Some(row_of(transition)))
             }
-            Deed::Effect(Effect::SavePresence(row)) => (&row.user, Some(row.clone())),
-            Deed::Effect(Effect::Erase(user)) => (user, None),
+            Change::Effect(Effect::SavePresence(row)) => (&row.user, Some(row.clone())),
+            Change::Effect(Effect::Erase(user)) => (user, None),
             _ => return,
         };
         let erased = row.is_none();

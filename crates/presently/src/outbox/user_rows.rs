@@ -32,13 +32,13 @@ enum Session {
 /// What few users have.
 #[derive(Clone, Debug, Default)]
 struct Rare {
-    overrides: BTreeMap<Source, Change<OverrideRow>>,
-    held: Option<Change<HeldRow>>,
-    veil: Option<Change<VeilRow>>,
+    overrides: BTreeMap<Source, RowChange<OverrideRow>>,
+    held: Option<RowChange<HeldRow>>,
+    veil: Option<RowChange<VeilRow>>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Change<T> {
+pub(crate) enum RowChange<T> {
     Save(T),
     End,
 }
@@ -90,15 +90,15 @@ impl UserRows {
         }
     }
 
-    pub(crate) fn change_override(&mut self, source: Source, change: Change<OverrideRow>) {
+    pub(crate) fn change_override(&mut self, source: Source, change: RowChange<OverrideRow>) {
         self.rare().overrides.insert(source, change);
     }
 
-    pub(crate) fn change_held(&mut self, change: Change<HeldRow>) {
+    pub(crate) fn change_held(&mut self, change: RowChange<HeldRow>) {
         self.rare().held = Some(change);
     }
 
-    pub(crate) fn change_veil(&mut self, change: Change<VeilRow>) {
+    pub(crate) fn change_veil(&mut self, change: RowChange<VeilRow>) {
         self.rare().veil = Some(change);
     }
 
@@ -177,18 +177,18 @@ impl UserRows {
         if let Some(rare) = &self.rare {
             for (source, change) in &rare.overrides {
                 match change {
-                    Change::Save(row) => batch.overrides.push(row.clone()),
-                    Change::End => batch.ended_overrides.push((user.clone(), *source)),
+                    RowChange::Save(row) => batch.overrides.push(row.clone()),
+                    RowChange::End => batch.ended_overrides.push((user.clone(), *source)),
                 }
             }
             match &rare.held {
-                Some(Change::Save(row)) => batch.held.push(row.clone()),
-                Some(Change::End) => batch.ended_held.push(user.clone()),
+                Some(RowChange::Save(row)) => batch.held.push(row.clone()),
+                Some(RowChange::End) => batch.ended_held.push(user.clone()),
                 None => {}
             }
             match &rare.veil {
-                Some(Change::Save(row)) => batch.veils.push(row.clone()),
-                Some(Change::End) => batch.ended_veils.push(user.clone()),
+                Some(RowChange::Save(row)) => batch.veils.push(row.clone()),
+                Some(RowChange::End) => batch.ended_veils.push(user.clone()),
                 None => {}
             }
         }

@@ -5,7 +5,7 @@
 //! nothing but memory across a restart: transitions are told all the same, and their rows wait, conflated, until it is back. Then they are
 //! written a slice at a time, and what was kept once is not tried again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use presently_core::{Effect, Presence, Tick, Transition, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::outbox::coalescer::{Coalescer, Slice, Tiding};
-use crate::outbox::queue::{Decided, Keep, Kept, Waiter};
+use crate::outbox::coalescer::{Coalescer, Slice};
+use crate::outbox::entry::{Change, Entry, Keep};
+use crate::outbox::queue::{Kept, Waiter};
 use crate::privacy::unseen;
 use crate::shared::Shared;
 use crate::store::{Audience, StoreError};
-use crate::veil::Deed;
 
 /// The pause after the first failure; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ struct Writer {
     backlog: Coalescer,
     slice_max: usize,
     /// What is to be told, in order.
-    untold: VecDeque<Told>,
+    untold: VecDeque<Round>,
     waiting: Vec<Waiting>,
     /// The number of the newest effect that was taken up.
     number: u64,
@@ -86,23 +86,13 @@ struct Down {
 }
 
 /// What was taken up at once.
-struct Told {
-    news: Vec<News>,
-    /// The number of its newest effect.
+struct Round {
+    /// What somebody is told of.
+    entries: Vec<Entry>,
+    /// The number of the newest entry of all.
     number: u64,
     /// How far the log was followed then.
     followed: u64,
-}
-
-/// Something to tell, and where it comes from.
-struct News {
-    tiding: Tiding,
-    decided: Tick,
-    log: Option<u64>,
-    /// Decided here; counted once in the whole cluster.
-    own: bool,
-    /// Watchers are told of what follows at the same place of the log instead, and of nothing else there.
-    outlived: bool,
 }
 
 /// Somebody who waits until something is kept.
@@ -158,9 +148,9 @@ impl Writer {
 
     fn take(&mut self) {
         let taken = self.shared.queue.take();
-        let mut news: Vec<News> = Vec::new();
-        for Decided { deed, at: decided, log, keep } in taken.decided {
-            if let Deed::Effect(Effect::Announce(transition)) | Deed::Announce(transition, Audience::Insiders) = &deed {
+        let mut entries: Vec<Entry> = Vec::new();
+        for entry in taken.entries {
+            if let Some((transition, Audience::Everybody | Audience::Insiders)) = entry.change.announced() {
                 tracing::debug!(
                     user = %transition.user,
                     from = transition.from.as_str(),
@@ -169,14 +159,8 @@ impl Writer {
                     "transition"
                 );
             }
-            let own = keep == Keep::All;
-            let Some(tiding) = self.backlog.absorb(deed, keep) else { continue };
-            if let (Tiding::Erased(_), Some(_)) = (&tiding, log) {
-                // That the user leaves is said by the erasure: of two at one place, whoever comes back there would miss the second.
-                let before = news.iter_mut().rev().take_while(|news| news.log == log);
-                before.for_each(|news| news.outlived = true);
-            }
-            news.push(News { tiding, decided, log, own, outlived: false });
+            let told = self.backlog.absorb(entry.change, entry.keep);
+            entries.extend(told.map(|change| Entry { change, ..entry }));
         }
         self.number = taken.number;
         let place = self.backlog.next_place();
@@ -184,7 +168,7 @@ impl Writer {
             let until = user.map_or(Until::Place(place), Until::User);
             Waiting { until, told }
         }));
-        self.untold.push_back(Told { news, number: taken.number, followed: taken.followed });
+        self.untold.push_back(Round { entries, number: taken.number, followed: taken.followed });
     }
 
     async fn keep(&mut self) {
@@ -198,10 +182,10 @@ impl Writer {
             self.tell_all().await;
         }
         let answered = self.covered();
-        let mut tidings = std::mem::take(&mut self.untold);
+        let mut rounds = std::mem::take(&mut self.untold);
         let number = self.number;
         let began = self.shared.clock.now().tick;
-        let (was_given, kept) = self.attempt(&slice, &mut tidings).await;
+        let (was_given, kept) = self.attempt(&slice, &mut rounds).await;
         let took = self.shared.clock.now().tick - began;
         self.suit(kept.is_ok(), took);
         match kept {
@@ -212,15 +196,15 @@ impl Writer {
                 self.shared.queue.kept(slice.users(), number);
                 self.hold_back(0);
                 self.is_up();
-                self.complete(&mut tidings).await;
-                self.tell(tidings).await;
+                self.complete(&mut rounds).await;
+                self.tell(rounds).await;
                 answer(answered, &Ok(()));
             }
             Err(error) => {
                 self.backlog.put_back(slice, was_given);
                 self.back_off(&error);
                 self.hold_back(0);
-                self.tell(tidings).await;
+                self.tell(rounds).await;
                 self.tell_all().await;
                 answer(answered, &Err(error.clone()));
                 answer(self.waiting.drain(..), &Err(error));
@@ -240,7 +224,7 @@ impl Writer {
     }
 
     /// Lets the store keep the slice, and says whether it was given it. When it takes too long nobody waits for it, but it is not given up.
-    async fn attempt(&mut self, slice: &Slice, tidings: &mut VecDeque<Told>) -> (bool, Kept) {
+    async fn attempt(&mut self, slice: &Slice, rounds: &mut VecDeque<Round>) -> (bool, Kept) {
         let batch = slice.batch();
         if batch.is_empty() && self.down.is_none() {
             return (true, Ok(()));
@@ -273,7 +257,7 @@ impl Writer {
             self.hold_back(slice.rows());
             let now = self.shared.clock.now().tick;
             if now - began < PATIENCE {
-                self.tell_old(tidings, now).await;
+                self.tell_old(rounds, now).await;
                 continue;
             }
             let slow = StoreError::Unavailable("it takes too long to answer".into());
@@ -282,7 +266,7 @@ impl Writer {
                 tracing::error!(error = %slow, "the store failed");
             }
             self.shared.set_health(Err(slow.clone()));
-            self.tell(std::mem::take(tidings)).await;
+            self.tell(std::mem::take(rounds)).await;
             self.tell_all().await;
             answer(self.waiting.drain(..), &Err(slow));
         }
@@ -337,15 +321,14 @@ impl Writer {
     }
 
     /// The engine does not know when somebody was last seen who was not heard since they came into memory; the store does.
-    async fn complete(&self, tidings: &mut VecDeque<Told>) {
-        let mut unknown: Vec<&mut Transition> = tidings
+    async fn complete(&self, rounds: &mut VecDeque<Round>) {
+        let mut unknown: Vec<&mut Transition> = rounds
             .iter_mut()
-            .flat_map(|told| &mut told.news)
-            .filter_map(|news| match &mut news.tiding {
-                // What others see was frozen, and is never completed.
-                Tiding::Transition(transition, Audience::Everybody | Audience::Insiders) => Some(transition),
-                _ => None,
-            })
+            .flat_map(|round| &mut round.entries)
+            .filter_map(|entry| entry.change.announced_mut())
+            // What others see was frozen, and is never completed.
+            .filter(|(_, audience)| *audience != Audience::Others)
+            .map(|(transition, _)| transition)
             .filter(|transition| transition.last_seen.is_none())
             .collect();
         if unknown.is_empty() {
@@ -367,14 +350,14 @@ impl Writer {
     }
 
     /// Tells what has become too old to wait for the store.
-    async fn tell_old(&mut self, tidings: &mut VecDeque<Told>, now: Tick) {
-        while let Some(told) = tidings.pop_front_if(|told| told.is_old(now)) {
-            self.tell_one(told).await;
+    async fn tell_old(&mut self, rounds: &mut VecDeque<Round>, now: Tick) {
+        while let Some(round) = rounds.pop_front_if(|round| round.is_old(now)) {
+            self.tell_one(round).await;
         }
-        while tidings.is_empty()
-            && let Some(told) = self.untold.pop_front_if(|told| told.is_old(now))
+        while rounds.is_empty()
+            && let Some(round) = self.untold.pop_front_if(|round| round.is_old(now))
         {
-            self.tell_one(told).await;
+            self.tell_one(round).await;
         }
     }
 
@@ -383,43 +366,41 @@ impl Writer {
         self.tell(all).await;
     }
 
-    async fn tell(&self, tidings: VecDeque<Told>) {
-        for told in tidings {
-            self.tell_one(told).await;
+    async fn tell(&self, rounds: VecDeque<Round>) {
+        for round in rounds {
+            self.tell_one(round).await;
         }
     }
 
     /// Tells everybody, in order. Waits for nobody, and lets others have their turn.
-    async fn tell_one(&self, Told { news, number, followed }: Told) {
+    async fn tell_one(&self, Round { entries, number, followed }: Round) {
         let (shared, mut wake, mut filled) = (&self.shared, Vec::new(), 0);
-        let visibility = shared.config.visibility;
-        for News { tiding, decided, log, own, outlived } in news {
+        let superseded = superseded(&entries);
+        for (place, Entry { change, at, log, keep }) in entries.into_iter().enumerate() {
             let now = shared.clock.now().tick;
-            let (presence, audience) = match &tiding {
-                Tiding::EpochChange(change) => {
-                    wake.extend(shared.stream.change_epoch(*change));
-                    continue;
-                }
-                Tiding::Erased(user) => (unseen(user), Audience::Everybody),
-                Tiding::Transition(transition, audience) => {
+            let (presence, audience) = match change.announced() {
+                Some((transition, audience)) => {
                     let left_out =
                         if shared.config.figures_of_invisible { Audience::Others } else { Audience::Insiders };
-                    if own && *audience != left_out {
-                        shared.metrics.announced(transition, now - decided);
+                    // Counted once in the whole group.
+                    if keep == Keep::All && audience != left_out {
+                        shared.metrics.announced(transition, now - at);
                     }
-                    let presence = Presence {
-                        user: transition.user.clone(),
-                        status: transition.to,
-                        last_seen: transition.last_seen,
-                        since: Some(transition.at),
-                    };
-                    (presence, *audience)
+                    (presence_of(transition), audience)
                 }
+                None => match change {
+                    Change::Effect(Effect::Erase(ref user)) => (unseen(user), Audience::Everybody),
+                    Change::Epoch(change) => {
+                        wake.extend(shared.stream.change_epoch(change));
+                        continue;
+                    }
+                    _ => continue,
+                },
             };
-            if !outlived {
-                filled += 1 + shared.stream.tell(now, log, presence, audience, visibility, &mut wake);
+            if !superseded.contains(&place) {
+                filled += 1 + shared.stream.tell(now, log, presence, audience, shared.config.visibility, &mut wake);
             }
-            if let Tiding::Transition(transition, audience) = tiding {
+            if let Change::Effect(Effect::Announce(transition)) | Change::Announce(transition, _) = change {
                 shared.board.tell(transition, audience);
             }
             if filled > MAILBOXES_MAX {
@@ -434,9 +415,31 @@ impl Writer {
     }
 }
 
-impl Told {
+/// Of which entries watchers hear nothing. That a user leaves is said by the erasure at the same place of the log: of two at one place,
+/// whoever comes back there would miss the second.
+fn superseded(entries: &[Entry]) -> BTreeSet<usize> {
+    let mut superseded = BTreeSet::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if let (Change::Effect(Effect::Erase(_)), Some(_)) = (&entry.change, entry.log) {
+            let before = entries[..place].iter().rev().take_while(|before| before.log == entry.log);
+            superseded.extend((0..place).rev().zip(before).map(|(place, _)| place));
+        }
+    }
+    superseded
+}
+
+fn presence_of(transition: &Transition) -> Presence {
+    Presence {
+        user: transition.user.clone(),
+        status: transition.to,
+        last_seen: transition.last_seen,
+        since: Some(transition.at),
+    }
+}
+
+impl Round {
     fn is_old(&self, now: Tick) -> bool {
-        self.news.first().is_none_or(|news| now - news.decided >= TOLD_WITHIN)
+        self.entries.first().is_none_or(|entry| now - entry.at >= TOLD_WITHIN)
     }
 }
 
