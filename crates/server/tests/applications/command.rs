@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
+use presently_testkit::http::TestServer;
 use serde_json::Value;
 
-use crate::harness::TestServer;
 use crate::helpers::{Application, database, is_refused_within_a_second};
 
 /// What the program said.
@@ -29,7 +29,7 @@ impl Said {
 }
 
 fn presently(server: &TestServer, arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_presently"))
+    let output = Command::new(presently_testkit::process::program())
         .args(arguments)
         .arg("--database-url")
         .arg(format!("sqlite:{}", database(server).display()))

@@ -6,10 +6,9 @@ use presently::Presence;
 use presently_accounts::store::AccountStore;
 use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
 use presently_sql::{OpenOptions, SqliteStores};
+use presently_testkit::http::{Answer, Call, TestServer, Visitor, text};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::harness::{Answer, Call, TestServer, Visitor, text};
 
 pub(crate) const TOUCH: &str = "/api/presence/touch";
 pub(crate) const KEYS: &str = "/api/users/admin/api-keys/";

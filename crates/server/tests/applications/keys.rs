@@ -1,10 +1,11 @@
 //! The life of a key.
 
 use presently_accounts::WhichKey;
+use presently_testkit::http::{TestServer, assert_time, keys, text};
+use presently_testkit::secs;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, assert_time, keys, secs, text};
 use crate::helpers::{Application, KEYS, TOUCH, another_process, is_refused_within_a_second};
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! What a key opens, and all that it does not.
 
+use presently_testkit::http::TestServer;
+use presently_testkit::secs;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{TestServer, secs};
 use crate::helpers::{Application, KEYS, TOUCH, heard, sessions};
 
 /// Every call that needs a user or an admin.
@@ -83,7 +84,7 @@ async fn what_is_open_to_anyone_is_open_to_a_key_good_or_bad() {
     let application = Application::of(&server, "billing").await;
     for key in [&*application.key, "presently_nonsense"] {
         server.get("/healthz").bearer(key).await.ok();
-        let login = json!({"username": "alice", "password": crate::harness::PASSWORD});
+        let login = json!({"username": "alice", "password": presently_testkit::PASSWORD});
         server.post("/api/auth/login/").bearer(key).header("x-api-key", key).json(login).await.ok();
     }
     application.call(&server, Method::GET, "/nowhere").await.problem(404, "not_found");

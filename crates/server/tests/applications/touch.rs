@@ -1,10 +1,11 @@
 //! `POST /api/presence/touch`: evidence that an application reports.
 
 use presently_accounts::AccountStatus;
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer};
+use presently_testkit::secs;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, secs};
 use crate::helpers::{Application, KEYS, database, heard, presence, sessions, status};
 
 #[tokio::test]

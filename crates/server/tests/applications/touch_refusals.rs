@@ -1,8 +1,8 @@
 //! `POST /api/presence/touch`: what is refused, and that nothing of it is taken.
 
+use presently_testkit::http::{Answer, TestServer};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestServer};
 use crate::helpers::{Application, TOUCH, heard, status};
 
 /// Sends these behind two good ones.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::clients::Socket;
-use crate::harness::micros;
+use presently_testkit::clients::Socket;
+use presently_testkit::process::micros;
+
 use crate::nodes::{Cluster, LEASE, SOON, TIMEOUT, pass};
 use crate::people::{Beating, Person, Route};
 use crate::watchers::{Watcher, exactly_once, exactly_once_at, history, in_order, nobody_left, settle, statuses};

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use presently_testkit::process::Way;
+use presently_testkit::{PASSWORD, ms};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::harness::{PASSWORD, Way, ms};
 use crate::nodes::{Cluster, LEASE, SOON, TIMEOUT, pass};
 use crate::people::{Beating, Person, Route};
 use crate::watchers::{Watcher, alike, in_order, settle, statuses};

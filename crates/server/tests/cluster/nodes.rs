@@ -3,11 +3,12 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use presently_testkit::process::{Place, Server, Way};
+use presently_testkit::{PASSWORD, client, eventually, free_port, ms};
 use presently_testkit::{Postgres, Valkey};
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use crate::harness::{PASSWORD, Place, Server, Way, client, eventually, free_port, ms};
 use crate::network::Network;
 use crate::people::{Beating, Person, Route};
 

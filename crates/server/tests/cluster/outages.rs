@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use presently_testkit::{PASSWORD, client, eventually, ms};
 use serde_json::json;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
-use crate::harness::{PASSWORD, client, eventually, ms};
 use crate::nodes::{Cluster, LEASE, SOON, TIMEOUT, pass};
 use crate::people::{Beating, Person, Route};
 use crate::watchers::{Watcher, exactly_once, history, nobody_left, settle, statuses};

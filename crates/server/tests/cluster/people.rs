@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use presently_testkit::ms;
+use presently_testkit::process::{Way, micros};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-
-use crate::harness::{Way, micros, ms};
 
 /// How long a client waits for the answer to a heartbeat before it tries the next node.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);

@@ -1,9 +1,9 @@
 //! Coming back at another node than the one that was left.
 
+use presently_testkit::clients::{Socket, Stream};
+use presently_testkit::{client, eventually, ms};
 use serde_json::{Value, json};
 
-use crate::clients::{Socket, Stream};
-use crate::harness::{client, eventually, ms};
 use crate::nodes::{Cluster, GRACE, Node, SOON, pass};
 use crate::people::Person;
 use crate::watchers::{Watcher, exactly_once, settle};

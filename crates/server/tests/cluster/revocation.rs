@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use presently_testkit::clients::{Socket, Stream};
+use presently_testkit::process::{Way, micros};
+use presently_testkit::{PASSWORD, client, eventually, ms};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::clients::{Socket, Stream};
-use crate::harness::{PASSWORD, Way, client, eventually, micros, ms};
 use crate::nodes::{Cluster, SOON};
 use crate::watchers::{Watcher, settle, statuses};
 

@@ -1,8 +1,8 @@
 //! One node after the other is replaced.
 
+use presently_testkit::clients::Socket;
 use serde_json::json;
 
-use crate::clients::Socket;
 use crate::nodes::{Cluster, SOON, TIMEOUT, pass};
 use crate::people::{Beating, Person, Route};
 use crate::watchers::{Watcher, exactly_once, settle};

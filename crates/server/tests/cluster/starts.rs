@@ -1,8 +1,8 @@
 //! Nodes that begin.
 
+use presently_testkit::process::Place;
 use serde_json::json;
 
-use crate::harness::Place;
 use crate::nodes::{Cluster, SOON};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! Any node may receive any request.
 
+use presently_testkit::{PASSWORD, eventually};
 use serde_json::json;
 
-use crate::harness::{PASSWORD, eventually};
 use crate::nodes::{Cluster, SOON};
 use crate::watchers::{Watcher, exactly_once, settle};
 
@@ -25,7 +25,7 @@ async fn a_login_its_heartbeats_and_the_acts_of_admins_may_each_be_at_another_no
         cluster.all_show(&bob, status, SOON).await;
     };
     let [one, two, three] = &cluster.nodes[..] else { unreachable!("three") };
-    let set = async |way: &crate::harness::Way, body| {
+    let set = async |way: &presently_testkit::process::Way, body| {
         let path = format!("/api/users/admin/users/{}/set-online-status/", bob.id);
         let (status, told) = way.post(&path, &cluster.boss, body).await;
         assert_eq!(status, 200, "{told}");
@@ -84,7 +84,7 @@ async fn an_invisible_user_leaks_through_no_node() {
     let keep = [cluster.beating(&alice, 0, crate::people::Route::Wanders)];
     let watcher = Watcher::of_everybody(&cluster, &[2]).await;
     let [one, two, three] = &cluster.nodes[..] else { unreachable!("three") };
-    let hide = async |way: &crate::harness::Way, invisible: bool| {
+    let hide = async |way: &presently_testkit::process::Way, invisible: bool| {
         let answer = way.send("PUT", "/api/presence/me", &alice.token, Some(json!({"invisible": invisible}))).await;
         let (status, told) = answer.unwrap();
         assert_eq!((status, &told["invisible"]), (200, &json!(invisible)), "{told}");

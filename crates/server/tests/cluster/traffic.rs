@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use presently_testkit::ms;
+use presently_testkit::process::micros;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{micros, ms};
 use crate::nodes::{Cluster, SOON, pass};
 use crate::people::{Beating, Person, Route};
 

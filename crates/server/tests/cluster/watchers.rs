@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use presently_testkit::clients::{Event, Socket, Stream};
+use presently_testkit::process::micros;
+use presently_testkit::{client, eventually, ms};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::clients::{Event, Socket, Stream};
-use crate::harness::{client, eventually, micros, ms};
 use crate::nodes::{Cluster, SOON, TIMEOUT};
 use crate::people::Person;
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use presently_testkit::ms;
+use presently_testkit::process::Place;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Place, ms};
 use crate::raw::{Raw, from, get, post, post_head, resident_bytes};
 use crate::websocket::Socket;
 
@@ -80,7 +81,7 @@ async fn all_unfinished_bodies_together_have_a_limit() {
     let beat = post("/api/users/heartbeat/", &token, "");
     assert_eq!(Raw::connect(from(3), server.address()).await.ask(&beat).await.unwrap().status, 200);
     drop(unfinished);
-    crate::harness::eventually(Duration::from_secs(5), "there is room again", async || {
+    presently_testkit::eventually(Duration::from_secs(5), "there is room again", async || {
         let query = post("/api/presence/query", &token, &json!({"users": ["1"]}).to_string());
         Raw::connect(from(3), server.address()).await.ask(query).await.is_some_and(|answer| answer.status == 200)
     })

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use presently_testkit::process::{Place, Server};
+use presently_testkit::{PASSWORD, eventually, free_port, ms};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{PASSWORD, Place, Server, eventually, free_port, ms};
 use crate::raw::{Raw, figure, from, get, post};
 use crate::websocket::Socket;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use presently_testkit::process::{Place, Server};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::harness::{Place, Server};
 use crate::raw::{Raw, from};
 
 /// A request that looks at everybody for each one it finds takes far longer, one that looks once a small part of this.
@@ -115,7 +115,7 @@ async fn figures(address: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn no_figure_moves_because_of_what_an_invisible_user_does() {
-    for operations in [None, Some(format!("127.0.0.1:{}", crate::harness::free_port()))] {
+    for operations in [None, Some(format!("127.0.0.1:{}", presently_testkit::free_port()))] {
         let place = Place::new();
         place.user("alice", &[]).await;
         let args = operations.as_ref().map(|address| ["--operations-listen", address]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Place, finish};
+use presently_testkit::process::{Place, finish};
 
 /// The same command under limits as `ulimit` takes them.
 fn under(limits: &str, command: &Command) -> Command {

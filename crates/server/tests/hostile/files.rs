@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::Place;
+use presently_testkit::process::Place;
 
 #[tokio::test]
 async fn a_data_folder_that_was_open_to_others_is_closed_at_the_start() {

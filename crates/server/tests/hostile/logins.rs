@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use presently_testkit::process::{Place, Way};
+use presently_testkit::{PASSWORD, client};
 use serde_json::json;
 use tokio::time::Instant;
-
-use crate::harness::{PASSWORD, Place, Way, client};
 
 /// The contract's: what a login at another address may take meanwhile.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);

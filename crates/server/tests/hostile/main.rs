@@ -6,9 +6,6 @@ mod connections;
 mod cost;
 mod descriptors;
 mod files;
-#[path = "../process/harness.rs"]
-#[expect(dead_code, reason = "shared with the tests of one process, which use all of it")]
-mod harness;
 mod logins;
 mod operations;
 mod raw;

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::harness::{Place, free_port};
+use presently_testkit::free_port;
+use presently_testkit::process::Place;
+
 use crate::raw::{Raw, from, get};
 
 async fn ask(address: &str, path: &str) -> crate::raw::Answer {

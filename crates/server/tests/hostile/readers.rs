@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use presently_testkit::process::Place;
+use presently_testkit::{eventually, ms};
 use serde_json::json;
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
-use crate::harness::{Place, eventually, ms};
 use crate::raw::{Raw, figure, from, get, post, resident_bytes};
 
 const MIB: u64 = 1 << 20;

@@ -1,10 +1,10 @@
 //! What is refused is counted and said, and nothing secret is in the log, whatever its level.
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use presently_testkit::process::{Place, Server};
+use presently_testkit::{PASSWORD, client};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-
-use crate::harness::{PASSWORD, Place, Server, client};
 
 /// The value of a counter at `/metrics`; all its labels together.
 async fn counted(server: &Server, name: &str) -> u64 {

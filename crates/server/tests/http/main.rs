@@ -3,7 +3,6 @@
 
 mod auth;
 mod conventions;
-mod harness;
 mod operations;
 mod panel;
 mod routes;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use presently_testkit::http::{TestServer, assert_time, claims, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, TestServer, assert_time, claims, secs, text};
 use crate::routes::{OPERATIONS, ROUTES};
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use presently_accounts::{Draft, Role};
 use presently_server::CorsOrigins;
+use presently_testkit::http::{Answer, Call, OneNode, TestServer, assert_time, keys};
+use presently_testkit::{PASSWORD, secs};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::harness::{Answer, Call, OneNode, PASSWORD, TestServer, assert_time, keys, secs};
 
 const OWN: (&str, &str) = ("x-presently-panel", "1");
 

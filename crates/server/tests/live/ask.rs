@@ -1,8 +1,9 @@
 //! Questions of applications.
 
+use presently_testkit::http::{TestServer, assert_time, keys};
+use presently_testkit::secs;
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, assert_time, keys, secs};
 use crate::line::pass;
 
 #[tokio::test]

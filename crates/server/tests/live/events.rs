@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use presently_testkit::http::{TestServer, keys};
+use presently_testkit::secs;
 use serde_json::json;
 
-use crate::harness::{TestServer, keys, secs};
 use crate::line::{Stream, client, pass};
 
 #[tokio::test]

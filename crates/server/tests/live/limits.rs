@@ -1,8 +1,9 @@
 //! Limits, each with an answer.
 
+use presently_testkit::http::{OneNode, TestServer};
+use presently_testkit::secs;
 use serde_json::json;
 
-use crate::harness::{OneNode, TestServer, secs};
 use crate::line::{Socket, Stream, pass, until};
 
 #[tokio::test]

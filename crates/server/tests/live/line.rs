@@ -5,53 +5,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub(crate) use presently_testkit::clients::{PATIENCE, SILENCE, Socket, Stream};
+use presently_testkit::http::TestServer;
+use presently_testkit::{eventually, secs};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-pub(crate) use crate::clients::{PATIENCE, SILENCE, Socket, Stream};
-use crate::harness::{TestServer, Visitor, secs};
-
 /// Waits until `holds`.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
-}
-
-impl Stream {
-    /// Opens a stream of theirs.
-    pub(crate) async fn open(address: SocketAddr, who: &Visitor, query: &str) -> Self {
-        Self::open_after(address, who, query, None).await
-    }
-
-    /// Opens it again after an event.
-    pub(crate) async fn open_after(address: SocketAddr, who: &Visitor, query: &str, last: Option<&str>) -> Self {
-        let mut request = client().get(format!("http://{address}/api/presence/events{query}")).bearer_auth(&who.access);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        Self::of(request).await.unwrap()
-    }
-}
-
-impl Socket {
-    /// Opens a socket that says who it is in the header.
-    pub(crate) async fn open(address: SocketAddr, who: &Visitor) -> Self {
-        let authorization = format!("Bearer {}", who.access);
-        let mut socket = Self::connect(address, "", Some(&authorization)).await.unwrap();
-        socket.ready = socket.frame().await;
-        assert_eq!(socket.ready["type"], "ready");
-        socket
-    }
+pub(crate) async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    eventually(PATIENCE, what, holds).await;
 }
 
 /// A client without surprises.
 pub(crate) fn client() -> reqwest::Client {
-    crate::harness::wire::client().no_proxy().build().unwrap()
+    presently_testkit::client().no_proxy().build().unwrap()
 }
 
 /// Moves the clock, in steps that no write can seem slow in: the store works in real time, whatever the clock says.

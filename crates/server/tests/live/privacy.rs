@@ -1,9 +1,10 @@
 //! An invisible user is an offline user, byte for byte, on every surface.
 
 use presently::Visibility;
+use presently_testkit::http::{TestServer, Visitor};
+use presently_testkit::secs;
 use serde_json::{Value, json};
 
-use crate::harness::{TestServer, Visitor, secs};
 use crate::line::{Socket, Stream, pass};
 
 /// Everything that `watcher` can learn of `id`, with the name and the number of the one it is about taken out.

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use presently_testkit::http::{TICK, TestServer, Visitor, text};
+use presently_testkit::secs;
 use serde_json::{Value, json};
 
-use crate::harness::{TICK, TestServer, Visitor, secs, text};
 use crate::line::{Line, PATIENCE, Socket, Stream, client, pass, until};
 
 /// Rounds of changes; the line is cut in the middle of them.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use presently_accounts::Role;
+use presently_testkit::http::{TestServer, claims, text};
+use presently_testkit::secs;
 use serde_json::json;
 
-use crate::harness::{TestServer, claims, secs, text};
 use crate::line::{Socket, Stream, pass};
 
 /// The contract allows a second.
@@ -108,8 +109,9 @@ async fn an_expired_token_ends_its_connections() {
 async fn who_is_no_admin_any_more_does_not_go_on_as_one() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
-    let other =
-        server.account_with(presently_accounts::Draft { role: Role::Admin, ..crate::harness::draft("other") }).await;
+    let other = server
+        .account_with(presently_accounts::Draft { role: Role::Admin, ..presently_testkit::http::draft("other") })
+        .await;
     let other_admin = server.login("other").await;
     let mut socket = Socket::open(server.address(), &other_admin).await;
     socket.say(json!({"type": "watch"}));

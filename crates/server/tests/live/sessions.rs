@@ -1,8 +1,9 @@
 //! An open socket is a session.
 
+use presently_testkit::http::{OneNode, TestServer, Visitor};
+use presently_testkit::secs;
 use serde_json::json;
 
-use crate::harness::{OneNode, TestServer, Visitor, secs};
 use crate::line::{Socket, live_through, pass, until};
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{OneNode, TestServer, secs};
+use presently_testkit::http::{OneNode, TestServer};
+use presently_testkit::secs;
+
 use crate::line::{Line, Socket, Stream, live_through};
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The frames of a WebSocket.
 
+use presently_testkit::http::TestServer;
+use presently_testkit::secs;
 use serde_json::json;
 
-use crate::harness::{TestServer, secs};
 use crate::line::{Socket, pass};
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Tickets.
 
+use presently_testkit::http::{TestServer, Visitor, keys, text};
+use presently_testkit::secs;
 use serde_json::json;
 
-use crate::harness::{TestServer, Visitor, keys, secs, text};
 use crate::line::{Socket, Stream, client, pass};
 
 async fn ticket(of: &Visitor) -> String {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use presently_testkit::process::{Place, Way, history, micros};
+use presently_testkit::{PASSWORD, ms};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-
-use crate::harness::{PASSWORD, Place, Way, history, micros, ms};
 
 const BEATERS: usize = 4;
 const VISITORS: usize = 6;

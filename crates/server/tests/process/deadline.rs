@@ -1,8 +1,8 @@
 //! Offline comes at the deadline, at most one second after it, in real time too.
 
+use presently_testkit::ms;
+use presently_testkit::process::{Place, history};
 use tokio::time::Instant;
-
-use crate::harness::{Place, history, ms};
 
 #[tokio::test]
 async fn offline_comes_at_the_deadline_and_not_a_second_later() {

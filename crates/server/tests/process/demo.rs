@@ -5,12 +5,12 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use presently_testkit::process::{Place, Ran, Server, finish, micros};
+use presently_testkit::{eventually, ms};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
-
-use crate::harness::{Place, Ran, Server, eventually, finish, micros, ms};
 
 const ADMIN: [&str; 2] = ["admin", "demo-demo-demo"];
 
@@ -135,7 +135,7 @@ async fn nobody_signs_in_but_the_admin() {
 async fn it_says_everywhere_that_it_is_a_demo_and_a_server_says_it_nowhere() {
     let place = Place::new();
     let (demo, server) = (place.demo(&["--users", "10"]).await, place.serve(&[]).await);
-    let http = crate::harness::client().no_proxy().build().unwrap();
+    let http = presently_testkit::client().no_proxy().build().unwrap();
     for (running, is_demo) in [(&demo, true), (&server, false)] {
         let marked =
             |headers: &reqwest::header::HeaderMap| headers.get("x-presently-demo").is_some_and(|v| v == "true");

@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use presently_testkit::process::{Place, Server, finish};
 use serde_json::Value;
-
-use crate::harness::{Place, Server, finish};
 
 #[tokio::test]
 async fn an_admin_is_made_and_its_password_is_printed_once() {

@@ -1,8 +1,8 @@
 //! Logs go to stdout; tokens, passwords and bodies are never in them.
 
+use presently_testkit::PASSWORD;
+use presently_testkit::process::Place;
 use serde_json::{Value, json};
-
-use crate::harness::{PASSWORD, Place};
 
 #[tokio::test]
 async fn nothing_secret_is_logged_even_when_everything_is() {
@@ -48,7 +48,7 @@ async fn in_json_every_line_is_an_object() {
 async fn the_callers_request_id_is_in_the_lines_of_its_request() {
     let place = Place::new();
     let mut server = place.serve_in(("PRESENTLY_LOG", "debug"), &[]).await;
-    let http = crate::harness::client().no_proxy().build().unwrap();
+    let http = presently_testkit::client().no_proxy().build().unwrap();
     let call = http.get(format!("http://{}/no/such/path", server.address())).header("x-request-id", "find-me-1");
     assert_eq!(call.send().await.unwrap().headers()["x-request-id"], "find-me-1");
     server.stop().await;

@@ -5,7 +5,6 @@ mod crash;
 mod deadline;
 mod demo;
 mod first_start;
-mod harness;
 mod logs;
 mod moved;
 mod nodes;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use presently_testkit::process::Place;
+use presently_testkit::{PASSWORD, eventually, ms};
 use serde_json::json;
-
-use crate::harness::{PASSWORD, Place, eventually, ms};
 
 async fn what_is_taken_away_is_noticed(told: &str, take: impl FnOnce(&Path)) {
     let place = Place::new();

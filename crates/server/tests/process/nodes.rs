@@ -1,9 +1,9 @@
 //! Who may be one of several, and who is told why not.
 
+use presently_testkit::process::Place;
 use presently_testkit::{Postgres, Valkey};
+use presently_testkit::{client, eventually, ms};
 use serde_json::json;
-
-use crate::harness::{Place, client, eventually, ms};
 
 const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
 

@@ -1,6 +1,7 @@
 //! A process that was stopped and goes on throws nobody offline at once: silence counts while somebody listens.
 
-use crate::harness::{Place, eventually, history, ms};
+use presently_testkit::process::{Place, history};
+use presently_testkit::{eventually, ms};
 
 const SHORT: [&str; 6] = ["--inactivity-timeout", "2s", "--heartbeat-interval", "1s", "--reconnect-grace", "1s"];
 

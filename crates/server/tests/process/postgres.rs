@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use presently_testkit::Postgres;
+use presently_testkit::process::{Place, Server};
+use presently_testkit::{PASSWORD, client, eventually, ms};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
-
-use crate::harness::{PASSWORD, Place, Server, client, eventually, ms};
 
 #[tokio::test]
 async fn servers_and_commands_on_one_database_share_the_secret_and_need_no_folder() {

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 
-use crate::harness::{PASSWORD, Place, finish};
+use presently_testkit::PASSWORD;
+use presently_testkit::process::{Place, finish};
 
 const FREE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 

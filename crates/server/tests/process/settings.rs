@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use presently_testkit::process::{Place, Ran, Server};
+use presently_testkit::{PASSWORD, ms};
 use serde_json::{Value, json};
-
-use crate::harness::{PASSWORD, Place, Ran, Server, ms};
 
 #[tokio::test]
 async fn settings_that_contradict_each_other_are_refused() {
@@ -116,11 +116,11 @@ async fn no_setting_prints_the_secret() {
     let place = Place::new();
     let mut command = place.command(&["serve", "--listen", "nonsense", "--secret-key", secret]);
     command.env("PRESENTLY_SECRET_KEY", secret);
-    let ran = crate::harness::finish(command, "").await;
+    let ran = presently_testkit::process::finish(command, "").await;
     assert!(!ran.stderr.contains(secret), "{ran:?}");
     let mut command = place.command(&["serve", "--help"]);
     command.env("PRESENTLY_SECRET_KEY", secret);
-    let ran = crate::harness::finish(command, "").await;
+    let ran = presently_testkit::process::finish(command, "").await;
     assert!(!ran.stdout.contains(secret), "{ran:?}");
 }
 
@@ -244,7 +244,7 @@ async fn serve(args: &[&str], env: &[(&str, &str)]) -> Ran {
         command.env("PRESENTLY_LISTEN", "127.0.0.1:0");
     }
     command.envs(env.iter().copied());
-    let ran = crate::harness::finish(command, "").await;
+    let ran = presently_testkit::process::finish(command, "").await;
     assert!(!place.data().join("presently.db").exists(), "no database was made for {args:?} {env:?}");
     ran
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use presently_testkit::Postgres;
+use presently_testkit::process::{Place, Server};
+use presently_testkit::{PASSWORD, client, eventually, ms};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-use crate::harness::{PASSWORD, Place, Server, client, eventually, ms};
 
 /// Three seconds, and what a loaded machine takes besides.
 const BOUND: Duration = Duration::from_millis(3_800);

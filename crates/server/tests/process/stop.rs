@@ -1,11 +1,11 @@
 //! A server that is told to stop loses nothing, and stops.
 
+use presently_testkit::ms;
+use presently_testkit::process::{Place, history};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-
-use crate::harness::{Place, history, ms};
 
 #[tokio::test]
 async fn sigterm_and_sigint_stop_it_with_exit_code_0() {
@@ -75,7 +75,7 @@ async fn requests_under_way_are_answered() {
     let logins: Vec<_> = (0..6)
         .map(|_| {
             let way = way.clone();
-            let body = json!({"username": "alice", "password": crate::harness::PASSWORD});
+            let body = json!({"username": "alice", "password": presently_testkit::PASSWORD});
             tokio::spawn(async move { way.send("POST", "/api/auth/login/", "", Some(body)).await })
         })
         .collect();

@@ -1,8 +1,8 @@
 //! `presently user …` works on the database while a server runs or not, and what it changes holds within a second.
 
+use presently_testkit::process::Place;
+use presently_testkit::{PASSWORD, eventually, ms};
 use serde_json::{Value, json};
-
-use crate::harness::{PASSWORD, Place, eventually, ms};
 
 const OTHER: &str = "another long password";
 

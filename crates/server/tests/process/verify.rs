@@ -2,11 +2,11 @@
 
 use std::process::{Command, Stdio};
 
+use presently_testkit::process::{Place, Ran, Server};
+use presently_testkit::{PASSWORD, eventually, ms};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-
-use crate::harness::{PASSWORD, Place, Ran, Server, eventually, ms};
 
 const TIMEOUTS: [&str; 4] = ["--inactivity-timeout", "3s", "--heartbeat-interval", "1s"];
 

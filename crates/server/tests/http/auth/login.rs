@@ -1,9 +1,9 @@
 //! `POST /api/auth/login/`
 
 use presently_accounts::{AccountStatus, Changes, Draft};
+use presently_testkit::http::{Shown, TestServer, assert_time, claims, draft, keys, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::json;
-
-use crate::harness::{PASSWORD, Shown, TestServer, assert_time, claims, draft, keys, secs, text};
 
 #[tokio::test]
 async fn a_login_answers_the_user_and_two_tokens() {

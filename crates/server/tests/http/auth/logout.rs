@@ -1,9 +1,9 @@
 //! `POST /api/auth/logout/`
 
 use presently_accounts::AccountStatus;
+use presently_testkit::http::{Shown, TICK, TestServer, text};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TestServer, secs, text};
 
 #[tokio::test]
 async fn a_logout_makes_the_user_offline_now() {

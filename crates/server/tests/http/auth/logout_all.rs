@@ -1,6 +1,7 @@
 //! `POST /api/auth/logout-all/`
 
-use crate::harness::{Shown, TestServer, secs, signed, text};
+use presently_testkit::http::{Shown, TestServer, signed, text};
+use presently_testkit::secs;
 
 #[tokio::test]
 async fn every_session_of_the_user_ends() {

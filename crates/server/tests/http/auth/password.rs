@@ -1,8 +1,8 @@
 //! `POST /api/auth/password/`
 
+use presently_testkit::http::{Answer, OneNode, TestServer, Visitor, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::{Value, json};
-
-use crate::harness::{Answer, OneNode, PASSWORD, TestServer, Visitor, secs, text};
 
 const NEW: &str = "an entirely different horse";
 

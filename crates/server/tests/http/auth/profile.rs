@@ -1,8 +1,8 @@
 //! `/api/auth/profile/`
 
+use presently_testkit::http::{Shown, TestServer};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TestServer, secs};
 
 #[tokio::test]
 async fn it_is_the_callers_user() {

@@ -1,9 +1,9 @@
 //! `POST /api/auth/refresh/`
 
 use presently_accounts::RefreshRotation;
+use presently_testkit::http::{Answer, Shown, TICK, TIMEOUT, TestServer, claims, keys, text};
+use presently_testkit::secs;
 use serde_json::{Value, json};
-
-use crate::harness::{Answer, Shown, TICK, TIMEOUT, TestServer, claims, keys, secs, text};
 
 #[tokio::test]
 async fn a_refresh_token_buys_two_new_tokens() {
@@ -214,7 +214,7 @@ async fn a_refresh_token_made_elsewhere_is_refused() {
     let id = server.account("alice").await;
     let mut claims = server.foreign_claims(id);
     claims["token_type"] = Value::from("refresh");
-    refresh(&server, &crate::harness::signed(&claims)).await.problem(401, "token_not_valid");
+    refresh(&server, &presently_testkit::http::signed(&claims)).await.problem(401, "token_not_valid");
 }
 
 #[tokio::test]

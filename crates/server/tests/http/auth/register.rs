@@ -1,9 +1,9 @@
 //! `POST /api/auth/register/`
 
 use presently_server::Registration;
+use presently_testkit::http::{OneNode, Shown, TestServer, find, keys, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::json;
-
-use crate::harness::{OneNode, PASSWORD, Shown, TestServer, find, keys, secs, text};
 
 #[tokio::test]
 async fn it_is_closed_unless_opened() {

@@ -1,8 +1,8 @@
 //! `/api/auth/sessions/` and `/api/auth/sessions/{id}/`
 
+use presently_testkit::http::{Shown, TestServer, Visitor, claims, keys, rfc3339, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::{Value, json};
-
-use crate::harness::{PASSWORD, Shown, TestServer, Visitor, claims, keys, rfc3339, secs, text};
 
 #[tokio::test]
 async fn they_are_the_callers_own_logins_and_nobody_elses() {

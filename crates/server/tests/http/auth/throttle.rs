@@ -1,8 +1,8 @@
 //! Who guesses passwords is slowed down; who knows theirs is not.
 
+use presently_testkit::http::{Answer, OneNode, TestServer};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::json;
-
-use crate::harness::{Answer, OneNode, PASSWORD, TestServer, secs};
 
 #[tokio::test]
 async fn nine_wrong_passwords_in_a_minute_are_nine_401s() {

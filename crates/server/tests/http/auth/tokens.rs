@@ -1,9 +1,9 @@
 //! What a token opens, and which do not.
 
 use presently_accounts::{AccountStatus, Role};
+use presently_testkit::http::{SECRET, Shown, TestServer, Visitor, signed, signed_by};
+use presently_testkit::secs;
 use serde_json::{Value, json};
-
-use crate::harness::{SECRET, Shown, TestServer, Visitor, secs, signed, signed_by};
 
 #[tokio::test]
 async fn no_credentials_are_not_authenticated() {
@@ -209,7 +209,7 @@ async fn a_session_id_of_somebody_else_opens_nothing() {
     let alice = server.visitor("alice").await;
     let mallory = server.account("mallory").await;
     let mut claims = server.foreign_claims(mallory);
-    claims["sid"] = crate::harness::claims(&alice.access)["sid"].clone();
+    claims["sid"] = presently_testkit::http::claims(&alice.access)["sid"].clone();
     refused(&server, &signed(&claims)).await;
     alice.beat().await;
 }
@@ -290,7 +290,7 @@ async fn a_suspended_admin_administers_nothing() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let second = {
-        let draft = presently_accounts::Draft { role: Role::Admin, ..crate::harness::draft("second") };
+        let draft = presently_accounts::Draft { role: Role::Admin, ..presently_testkit::http::draft("second") };
         server.account_with(draft).await
     };
     admin.act(second, "suspend").await;

@@ -1,8 +1,8 @@
 //! `POST /api/auth/verify/`
 
+use presently_testkit::http::{Answer, Shown, TIMEOUT, TestServer};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Answer, Shown, TIMEOUT, TestServer, secs};
 
 #[tokio::test]
 async fn a_good_token_is_an_empty_object() {

@@ -1,10 +1,10 @@
 //! Optional bodies, and bodies that are too much.
 
+use presently_testkit::http::{Call, RawAnswer, TestServer};
+use presently_testkit::secs;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-
-use crate::harness::{Call, RawAnswer, TestServer, secs};
 
 /// The ways to say nothing.
 fn nothings(call: impl Fn() -> Call) -> Vec<(&'static str, Call)> {
@@ -101,7 +101,7 @@ async fn a_json_body_needs_no_content_type() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let id = server.account("alice").await;
-    let login = json!({"username": "alice", "password": crate::harness::PASSWORD}).to_string();
+    let login = json!({"username": "alice", "password": presently_testkit::PASSWORD}).to_string();
     server.post("/api/auth/login/").raw(login).await.ok();
     let set = format!("/api/users/admin/users/{id}/set-online-status/");
     let told = admin.post(&set).raw(r#"{"status":"away"}"#).await.ok();

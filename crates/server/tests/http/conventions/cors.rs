@@ -1,9 +1,8 @@
 //! Pages of other origins.
 
 use presently_server::CorsOrigins;
+use presently_testkit::http::{Answer, TestServer};
 use reqwest::Method;
-
-use crate::harness::{Answer, TestServer};
 
 const PAGE: &str = "http://localhost:5173";
 const OTHER: &str = "https://app.example.org";
@@ -118,7 +117,7 @@ async fn errors_can_be_read_by_the_page_too() {
         assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE), "a {status}");
         assert!(varies_by_origin(answer), "a {status}");
     };
-    let origin = |call: crate::harness::Call| call.header("origin", PAGE);
+    let origin = |call: presently_testkit::http::Call| call.header("origin", PAGE);
     from_page(&origin(server.post("/api/auth/login/").raw("{")).await, 400);
     from_page(&origin(server.get("/api/auth/profile/")).await, 401);
     from_page(&origin(server.get("/api/auth/profile/").bearer("garbage")).await, 401);

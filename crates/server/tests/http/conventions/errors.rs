@@ -1,8 +1,8 @@
 //! The one shape of errors.
 
+use presently_testkit::PASSWORD;
+use presently_testkit::http::TestServer;
 use serde_json::json;
-
-use crate::harness::{PASSWORD, TestServer};
 
 #[tokio::test]
 async fn an_unknown_path_is_a_problem() {

@@ -1,8 +1,8 @@
 //! Headers that every answer owes.
 
+use presently_testkit::PASSWORD;
+use presently_testkit::http::{Answer, TestServer};
 use serde_json::json;
-
-use crate::harness::{Answer, PASSWORD, TestServer};
 
 #[tokio::test]
 async fn a_sane_request_id_comes_back() {

@@ -1,8 +1,8 @@
 //! Methods: which are allowed, and that credentials come first.
 
+use presently_testkit::http::TestServer;
 use reqwest::Method;
 
-use crate::harness::TestServer;
 use crate::routes::{ROUTES, Who};
 
 #[tokio::test]
@@ -89,8 +89,8 @@ async fn permission_comes_before_whether_the_user_exists() {
 async fn a_moderator_is_no_admin_and_staff_is_one() {
     use presently_accounts::{Draft, Role};
     let server = TestServer::start().await;
-    server.account_with(Draft { role: Role::Moderator, ..crate::harness::draft("mod") }).await;
-    server.account_with(Draft { is_staff: true, ..crate::harness::draft("staff") }).await;
+    server.account_with(Draft { role: Role::Moderator, ..presently_testkit::http::draft("mod") }).await;
+    server.account_with(Draft { is_staff: true, ..presently_testkit::http::draft("staff") }).await;
     server.login("mod").await.get("/api/users/admin/users/").await.problem(403, "permission_denied");
     server.login("staff").await.get("/api/users/admin/users/").await.ok();
 }

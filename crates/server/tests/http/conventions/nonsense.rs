@@ -1,8 +1,9 @@
 //! No input gives a 5xx: that each answer is none is checked in the harness, so these only have to send.
 
+use presently_testkit::PASSWORD;
+use presently_testkit::http::TestServer;
 use serde_json::json;
 
-use crate::harness::{PASSWORD, TestServer};
 use crate::routes::ROUTES;
 
 /// Values as they are written in JSON, or nearly.
@@ -92,7 +93,7 @@ async fn no_value_in_any_field_of_any_path_is_too_much() {
                 call().json_text(&value).await;
                 call().json_text(&format!("{{{}}}", fields.join(","))).await;
             }
-            server.advance(crate::harness::secs(2)).await;
+            server.advance(presently_testkit::secs(2)).await;
         }
     }
     server.login("boss").await.beat().await;

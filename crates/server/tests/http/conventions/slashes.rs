@@ -1,8 +1,9 @@
 //! Every path with and without its trailing slash.
 
+use presently_testkit::PASSWORD;
+use presently_testkit::http::{OneNode, TestServer, keys};
 use serde_json::{Value, json};
 
-use crate::harness::{OneNode, PASSWORD, TestServer, keys};
 use crate::routes::{OPERATIONS, ROUTES, Who};
 
 #[tokio::test]

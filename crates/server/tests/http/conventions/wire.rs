@@ -1,9 +1,9 @@
 //! What is no HTTP, or nearly none.
 
+use presently_testkit::http::TestServer;
+use presently_testkit::secs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::harness::{TestServer, secs};
 
 #[tokio::test]
 async fn what_is_no_http_is_answered_with_a_problem_or_not_at_all() {

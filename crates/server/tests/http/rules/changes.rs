@@ -1,8 +1,8 @@
 //! How fast one user may change what is kept of them.
 
+use presently_testkit::http::TestServer;
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{TestServer, secs};
 
 #[tokio::test]
 async fn who_changes_their_activity_too_often_is_told_to_wait() {

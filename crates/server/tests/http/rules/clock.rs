@@ -1,8 +1,8 @@
 //! When the clock of the machine steps, nobody is thrown offline and nobody stays for ever.
 
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, secs};
 
 #[tokio::test]
 async fn a_step_forward_throws_nobody_offline() {

@@ -1,8 +1,8 @@
 //! What users of other presence systems complain of, a test each.
 
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer, find};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, find, secs};
 
 #[tokio::test]
 async fn no_ghost_stays_online_for_ever() {
@@ -188,6 +188,6 @@ async fn a_herd_that_comes_back_at_once_is_served() {
     }
 }
 
-async fn send(call: crate::harness::Call) -> u16 {
+async fn send(call: presently_testkit::http::Call) -> u16 {
     call.await.status
 }

@@ -1,8 +1,8 @@
 //! When presence ends.
 
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, secs};
 
 #[tokio::test]
 async fn offline_comes_exactly_at_the_deadline_and_last_seen_stays() {

@@ -1,9 +1,9 @@
 //! What is evidence of life.
 
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer, Visitor};
+use presently_testkit::secs;
 use reqwest::Method;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, Visitor, secs};
 
 #[tokio::test]
 async fn any_authenticated_request_is_whatever_its_path_and_its_answer() {

@@ -3,9 +3,9 @@
 use std::future::IntoFuture;
 
 use presently_accounts::{AccountStatus, Draft, Role};
+use presently_testkit::http::{Answer, Call, TestServer, Visitor, draft, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::json;
-
-use crate::harness::{Answer, Call, PASSWORD, TestServer, Visitor, draft, secs, text};
 
 #[tokio::test]
 async fn a_hundred_logins_of_one_user_at_once() {

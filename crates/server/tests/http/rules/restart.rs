@@ -1,8 +1,8 @@
 //! A restart of the server makes nobody offline and nobody online.
 
+use presently_testkit::http::{Shown, TICK, TestServer, Visitor, text};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TestServer, Visitor, secs, text};
 
 #[tokio::test]
 async fn everybody_is_as_they_were() {
@@ -109,7 +109,7 @@ async fn what_was_acknowledged_survives_a_crash() {
     admin.act(out.id, "force-logout").await;
     admin.set(over.id, json!({"status": "away", "expires_in": 600})).await.ok();
     admin.delete(&user(erased.id)).await.is(204);
-    let draft = json!({"username": "made", "password": crate::harness::PASSWORD});
+    let draft = json!({"username": "made", "password": presently_testkit::PASSWORD});
     admin.post("/api/users/admin/users/").json(draft).await.is(201);
     server.crash_for(secs(5)).await;
     assert_eq!(server.shown(&admin, stays.id).await.status, "online");

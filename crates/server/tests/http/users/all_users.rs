@@ -1,8 +1,8 @@
 //! `GET /api/users/all-users/`
 
+use presently_testkit::http::{Shown, TestServer, assert_time, find, keys};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TestServer, assert_time, find, keys, secs};
 
 #[tokio::test]
 async fn everybody_is_there_for_anybody_who_is_signed_in() {

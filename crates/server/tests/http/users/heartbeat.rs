@@ -2,9 +2,9 @@
 
 use presently_accounts::AccountStatus;
 use presently_server::CorsOrigins;
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer, assert_time, keys};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, assert_time, keys, secs};
 
 #[tokio::test]
 async fn it_is_recorded() {

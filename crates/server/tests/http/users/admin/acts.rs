@@ -1,9 +1,9 @@
 //! `POST /api/users/admin/users/{id}/{force-logout,suspend,ban,activate,approve}/`
 
 use presently_accounts::AccountStatus;
+use presently_testkit::http::{Shown, TestServer, text};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::json;
-
-use crate::harness::{PASSWORD, Shown, TestServer, secs, text};
 
 #[tokio::test]
 async fn a_forced_logout_ends_everything_and_the_user_may_come_back() {

@@ -1,8 +1,8 @@
 //! `POST /api/users/admin/users/`
 
+use presently_testkit::PASSWORD;
+use presently_testkit::http::{Answer, Shown, TestServer, Visitor};
 use serde_json::json;
-
-use crate::harness::{Answer, PASSWORD, Shown, TestServer, Visitor};
 
 #[tokio::test]
 async fn it_makes_an_account_that_can_sign_in() {

@@ -1,9 +1,9 @@
 //! `GET /api/users/admin/users/`
 
 use presently_accounts::{AccountStatus, Draft, Role};
+use presently_testkit::http::{Shown, TestServer, Visitor, draft, find, keys, text, usernames};
+use presently_testkit::secs;
 use serde_json::{Value, json};
-
-use crate::harness::{Shown, TestServer, Visitor, draft, find, keys, secs, text, usernames};
 
 #[tokio::test]
 async fn a_page_has_its_four_keys_and_whole_users() {

@@ -1,9 +1,9 @@
 //! `/api/users/admin/users/{id}/`
 
 use presently_accounts::{Draft, Role};
+use presently_testkit::http::{Shown, TICK, TestServer, draft, find};
+use presently_testkit::{PASSWORD, secs};
 use serde_json::json;
-
-use crate::harness::{PASSWORD, Shown, TICK, TestServer, draft, find, secs};
 
 #[tokio::test]
 async fn get_is_user() {

@@ -1,8 +1,8 @@
 //! `GET /api/users/admin/users/online/`
 
+use presently_testkit::http::{TICK, TestServer, find, keys, text, usernames};
+use presently_testkit::secs;
 use serde_json::{Value, json};
-
-use crate::harness::{TICK, TestServer, find, keys, secs, text, usernames};
 
 const PATH: &str = "/api/users/admin/users/online/";
 

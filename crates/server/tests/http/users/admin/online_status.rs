@@ -1,8 +1,8 @@
 //! `GET /api/users/admin/users/{id}/online-status/`
 
+use presently_testkit::http::TestServer;
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{TestServer, secs};
 
 #[tokio::test]
 async fn it_tells_one_users_presence_to_anybody_who_is_signed_in() {

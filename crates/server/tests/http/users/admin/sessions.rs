@@ -1,15 +1,15 @@
 //! `/api/users/admin/users/{id}/sessions/` and `…/sessions/{session}/`
 
+use presently_testkit::http::{Shown, TestServer, Visitor, claims, rfc3339, text};
+use presently_testkit::secs;
 use serde_json::{Value, json};
-
-use crate::harness::{Shown, TestServer, Visitor, claims, rfc3339, secs, text};
 
 #[tokio::test]
 async fn each_live_session_is_there_with_its_device_and_its_times() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     server.account("alice").await;
-    let login = json!({"username": "alice", "password": crate::harness::PASSWORD});
+    let login = json!({"username": "alice", "password": presently_testkit::PASSWORD});
     let began = server.now();
     let answer = server.post("/api/auth/login/").header("user-agent", "Phone/2.0").json(login).await.ok();
     let alice = server.bearing(
@@ -61,7 +61,7 @@ async fn the_address_is_what_a_trusted_proxy_says() {
     .await;
     let admin = server.admin().await;
     let id = server.account("alice").await;
-    let login = json!({"username": "alice", "password": crate::harness::PASSWORD});
+    let login = json!({"username": "alice", "password": presently_testkit::PASSWORD});
     server.post("/api/auth/login/").header("x-forwarded-for", "198.51.100.7").json(login).await.ok();
     let sessions = sessions(&admin, id).await;
     assert!(sessions[0].to_string().contains("198.51.100.7"), "{sessions:?}");
@@ -72,7 +72,7 @@ async fn a_strange_user_agent_is_no_trouble() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
     let id = server.account("alice").await;
-    let login = json!({"username": "alice", "password": crate::harness::PASSWORD});
+    let login = json!({"username": "alice", "password": presently_testkit::PASSWORD});
     let long = "A".repeat(5_000);
     for agent in ["", "<script>alert(1)</script>", &long] {
         server.post("/api/auth/login/").header("user-agent", agent).json(login.clone()).await.ok();

@@ -1,8 +1,8 @@
 //! `POST /api/users/admin/users/{id}/set-online-status/`
 
+use presently_testkit::http::{Shown, TICK, TIMEOUT, TestServer, text};
+use presently_testkit::secs;
 use serde_json::json;
-
-use crate::harness::{Shown, TICK, TIMEOUT, TestServer, secs, text};
 
 #[tokio::test]
 async fn it_answers_what_is_shown_now() {

@@ -12,26 +12,27 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::nodes::{Node, Nodes, agree};
-use super::{Answer, RawAnswer, TestServer, documented, secs};
+use super::{Answer, RawAnswer, TestServer, documented};
+use crate::{client, secs};
 
 impl TestServer {
     /// A request without credentials.
-    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+    pub fn call(&self, method: Method, path: &str) -> Call {
         self.wire.call(method, path)
     }
 
     /// A GET without credentials.
-    pub(crate) fn get(&self, path: &str) -> Call {
+    pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
     /// A POST without credentials and without a body.
-    pub(crate) fn post(&self, path: &str) -> Call {
+    pub fn post(&self, path: &str) -> Call {
         self.call(Method::POST, path)
     }
 
     /// Sends bytes as they are, and returns what came back until the server closed or fell silent.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> RawAnswer {
+    pub async fn raw(&self, bytes: &[u8]) -> RawAnswer {
         let mut stream = TcpStream::connect(self.address()).await.expect("a connection");
         let _ = stream.write_all(bytes).await;
         RawAnswer::read(&mut stream).await
@@ -93,7 +94,7 @@ impl Wire {
 }
 
 /// A request that is sent when it is awaited.
-pub(crate) struct Call {
+pub struct Call {
     request: reqwest::RequestBuilder,
     what: String,
     nodes: Nodes,
@@ -101,34 +102,34 @@ pub(crate) struct Call {
 
 impl Call {
     /// With a token.
-    pub(crate) fn bearer(self, token: &str) -> Self {
+    pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
     /// With a header.
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
     /// With a header that is not text.
-    pub(crate) fn header_bytes(mut self, name: &str, value: &[u8]) -> Self {
+    pub fn header_bytes(mut self, name: &str, value: &[u8]) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
     /// With a JSON body, and saying so.
-    pub(crate) fn json(self, body: impl Into<Value>) -> Self {
+    pub fn json(self, body: impl Into<Value>) -> Self {
         self.json_text(&body.into().to_string())
     }
 
     /// With a JSON body that may be none.
-    pub(crate) fn json_text(self, body: &str) -> Self {
+    pub fn json_text(self, body: &str) -> Self {
         self.header("content-type", "application/json").raw(body)
     }
 
     /// With a body of these bytes, without a word on what they are.
-    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
         let body: Vec<u8> = body.into();
         self.request = self.request.body(body);
         self
@@ -146,7 +147,7 @@ impl Call {
     }
 
     /// The status alone, without waiting for a body that may never end.
-    pub(crate) async fn status(self) -> u16 {
+    pub async fn status(self) -> u16 {
         let Self { request, what, nodes } = self;
         agree(&nodes).await;
         let answer = request.send().await.unwrap_or_else(|error| panic!("{what} got no answer: {error}"));
@@ -162,11 +163,4 @@ impl IntoFuture for Call {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())
     }
-}
-
-/// A client; the TLS library wants to be told once which cryptography it has, though nothing here is encrypted.
-pub(crate) fn client() -> reqwest::ClientBuilder {
-    // Another test of this process may have told it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
 }

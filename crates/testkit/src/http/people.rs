@@ -7,11 +7,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::wire::Wire;
-use super::{Answer, Call, PASSWORD, Shown, TestServer, text};
+use super::{Answer, Call, Shown, TestServer, text};
+use crate::PASSWORD;
 
 impl TestServer {
     /// Makes an account, and returns its number.
-    pub(crate) async fn account_with(&self, draft: Draft) -> i64 {
+    pub async fn account_with(&self, draft: Draft) -> i64 {
         let app = self.app();
         let now = jiff::Timestamp::from_microsecond(self.wall().0).expect("a sane time");
         let made = self.on_server(async move { app.accounts().create(draft, now, None).await }).await;
@@ -19,40 +20,40 @@ impl TestServer {
     }
 
     /// Makes an ordinary account.
-    pub(crate) async fn account(&self, username: &str) -> i64 {
+    pub async fn account(&self, username: &str) -> i64 {
         self.account_with(draft(username)).await
     }
 
     /// Makes an account in some state.
-    pub(crate) async fn account_in(&self, username: &str, status: AccountStatus) -> i64 {
+    pub async fn account_in(&self, username: &str, status: AccountStatus) -> i64 {
         self.account_with(Draft { status, ..draft(username) }).await
     }
 
     /// An admin, signed in.
-    pub(crate) async fn admin(&self) -> Visitor {
+    pub async fn admin(&self) -> Visitor {
         self.account_with(Draft { role: Role::Admin, ..draft("boss") }).await;
         self.login("boss").await
     }
 
     /// An ordinary user, signed in.
-    pub(crate) async fn visitor(&self, username: &str) -> Visitor {
+    pub async fn visitor(&self, username: &str) -> Visitor {
         self.account(username).await;
         self.login(username).await
     }
 
     /// Signs in somebody who has an account.
-    pub(crate) async fn login(&self, username: &str) -> Visitor {
+    pub async fn login(&self, username: &str) -> Visitor {
         let answer = self.try_login(username, PASSWORD).await.ok();
         Visitor::of(&self.wire, username, &answer)
     }
 
     /// Asks for a login.
-    pub(crate) async fn try_login(&self, username: &str, password: &str) -> Answer {
+    pub async fn try_login(&self, username: &str, password: &str) -> Answer {
         self.post("/api/auth/login/").json(json!({"username": username, "password": password})).await
     }
 
     /// Somebody who holds this token.
-    pub(crate) fn bearing(&self, id: i64, username: &str, access: String) -> Visitor {
+    pub fn bearing(&self, id: i64, username: &str, access: String) -> Visitor {
         let wire = Arc::clone(&self.wire);
         Visitor { wire, id, username: username.to_owned(), access, refresh: String::new(), user: Value::Null }
     }
@@ -60,14 +61,18 @@ impl TestServer {
 
 /// Somebody who is signed in.
 #[derive(Clone)]
-pub(crate) struct Visitor {
+pub struct Visitor {
     wire: Arc<Wire>,
-    pub(crate) id: i64,
-    pub(crate) username: String,
-    pub(crate) access: String,
-    pub(crate) refresh: String,
+    /// The number of the account.
+    pub id: i64,
+    /// Its name.
+    pub username: String,
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
     /// USER, as the login told it.
-    pub(crate) user: Value,
+    pub user: Value,
 }
 
 impl Visitor {
@@ -83,72 +88,72 @@ impl Visitor {
     }
 
     /// A request of theirs.
-    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+    pub fn call(&self, method: Method, path: &str) -> Call {
         self.wire.call(method, path).bearer(&self.access)
     }
 
     /// A GET of theirs.
-    pub(crate) fn get(&self, path: &str) -> Call {
+    pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
     /// A POST of theirs, without a body.
-    pub(crate) fn post(&self, path: &str) -> Call {
+    pub fn post(&self, path: &str) -> Call {
         self.call(Method::POST, path)
     }
 
     /// A PATCH of theirs.
-    pub(crate) fn patch(&self, path: &str) -> Call {
+    pub fn patch(&self, path: &str) -> Call {
         self.call(Method::PATCH, path)
     }
 
     /// A PUT of theirs.
-    pub(crate) fn put(&self, path: &str) -> Call {
+    pub fn put(&self, path: &str) -> Call {
         self.call(Method::PUT, path)
     }
 
     /// A DELETE of theirs.
-    pub(crate) fn delete(&self, path: &str) -> Call {
+    pub fn delete(&self, path: &str) -> Call {
         self.call(Method::DELETE, path)
     }
 
     /// A plain heartbeat that is accepted.
-    pub(crate) async fn beat(&self) -> Value {
+    pub async fn beat(&self) -> Value {
         self.post("/api/users/heartbeat/").await.ok()
     }
 
     /// A heartbeat with a body that is accepted.
-    pub(crate) async fn beat_with(&self, body: Value) -> Value {
+    pub async fn beat_with(&self, body: Value) -> Value {
         self.post("/api/users/heartbeat/").json(body).await.ok()
     }
 
     /// Goodbye.
-    pub(crate) async fn logout(&self) -> Value {
+    pub async fn logout(&self) -> Value {
         self.post("/api/auth/logout/").await.ok()
     }
 
     /// What they are told of themselves, without being evidence.
-    pub(crate) async fn own(&self) -> Shown {
+    pub async fn own(&self) -> Shown {
         Shown::of(&self.get("/api/users/heartbeat/").await.ok())
     }
 
     /// As an admin: does something to a user.
-    pub(crate) async fn act(&self, id: i64, act: &str) -> Value {
+    pub async fn act(&self, id: i64, act: &str) -> Value {
         self.post(&format!("/api/users/admin/users/{id}/{act}/")).await.ok()
     }
 
     /// As an admin: sets the status of a user.
-    pub(crate) fn set(&self, id: i64, body: Value) -> Call {
+    pub fn set(&self, id: i64, body: Value) -> Call {
         self.post(&format!("/api/users/admin/users/{id}/set-online-status/")).json(body)
     }
 
     /// Asserts that their token is good, without being evidence.
-    pub(crate) async fn is_not_shut_out(&self) {
+    pub async fn is_not_shut_out(&self) {
         self.get("/api/users/heartbeat/").await.ok();
     }
 
     /// Asserts that neither of their tokens opens anything.
-    pub(crate) async fn is_shut_out(&self) {
+    pub async fn is_shut_out(&self) {
         self.post("/api/users/heartbeat/").await.problem(401, "token_not_valid");
         self.get("/api/auth/profile/").await.problem(401, "token_not_valid");
         if !self.refresh.is_empty() {
@@ -159,7 +164,7 @@ impl Visitor {
 }
 
 /// A draft of an ordinary account.
-pub(crate) fn draft(username: &str) -> Draft {
+pub fn draft(username: &str) -> Draft {
     Draft {
         username: username.to_owned(),
         email: format!("{username}@example.org"),

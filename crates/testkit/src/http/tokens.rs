@@ -8,7 +8,7 @@ use super::{SECRET, TestServer, Visitor};
 
 impl TestServer {
     /// The claims of an access token as djangorestframework-simplejwt makes them.
-    pub(crate) fn foreign_claims(&self, user_id: impl Into<Value>) -> Value {
+    pub fn foreign_claims(&self, user_id: impl Into<Value>) -> Value {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let jti = format!("{:032x}", NEXT.fetch_add(1, Ordering::Relaxed));
         json!({
@@ -17,29 +17,29 @@ impl TestServer {
     }
 
     /// An access token as djangorestframework-simplejwt makes it.
-    pub(crate) fn foreign_token(&self, user_id: impl Into<Value>) -> String {
+    pub fn foreign_token(&self, user_id: impl Into<Value>) -> String {
         signed(&self.foreign_claims(user_id))
     }
 
     /// Somebody who holds such a token.
-    pub(crate) fn foreign(&self, id: i64, username: &str) -> Visitor {
+    pub fn foreign(&self, id: i64, username: &str) -> Visitor {
         self.bearing(id, username, self.foreign_token(id))
     }
 }
 
 /// A token of these claims, with the server's signature.
-pub(crate) fn signed(claims: &Value) -> String {
+pub fn signed(claims: &Value) -> String {
     signed_by(SECRET, claims)
 }
 
 /// A token of these claims, with somebody's signature.
-pub(crate) fn signed_by(secret: &str, claims: &Value) -> String {
+pub fn signed_by(secret: &str, claims: &Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).expect("a token")
 }
 
 /// The claims of a token, unchecked.
-pub(crate) fn claims(token: &str) -> Value {
+pub fn claims(token: &str) -> Value {
     let middle = token.split('.').nth(1).expect("three parts");
     serde_json::from_slice(&unbase64url(middle)).expect("claims are JSON")
 }

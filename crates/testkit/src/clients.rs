@@ -1,4 +1,5 @@
 //! Clients of what is pushed: an event stream and a socket. They know nothing of how the server they talk to was started.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,20 +12,25 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::client;
+use crate::http::Visitor;
+
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long silence is listened to.
-pub(crate) const SILENCE: Duration = Duration::from_millis(300);
+pub const SILENCE: Duration = Duration::from_millis(300);
 
 // ---- Server-Sent Events -------------------------------------------------------------------------------------------------
 
 /// One event, or a comment.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Event {
+pub struct Event {
     /// Empty for a comment.
-    pub(crate) event: String,
-    pub(crate) id: String,
-    pub(crate) data: Value,
+    pub event: String,
+    /// The position to come back with.
+    pub id: String,
+    /// What it says.
+    pub data: Value,
 }
 
 impl Event {
@@ -37,14 +43,33 @@ impl Event {
 }
 
 /// A client of an event stream.
-pub(crate) struct Stream {
+pub struct Stream {
     response: reqwest::Response,
     buffer: String,
 }
 
 impl Stream {
+    /// Opens a stream of theirs.
+    pub async fn open(address: SocketAddr, who: &Visitor, query: &str) -> Self {
+        Self::open_after(address, who, query, None).await
+    }
+
+    /// Opens it again after an event.
+    pub async fn open_after(address: SocketAddr, who: &Visitor, query: &str, last: Option<&str>) -> Self {
+        let mut request = client()
+            .no_proxy()
+            .build()
+            .unwrap()
+            .get(format!("http://{address}/api/presence/events{query}"))
+            .bearer_auth(&who.access);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        Self::of(request).await.unwrap()
+    }
+
     /// What this request opens.
-    pub(crate) async fn of(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
+    pub async fn of(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
         if response.status() != 200 {
             let status = response.status();
@@ -58,13 +83,13 @@ impl Stream {
     }
 
     /// What this request opens, unless nobody answers or the answer is no stream.
-    pub(crate) async fn try_of(request: reqwest::RequestBuilder) -> Option<Self> {
+    pub async fn try_of(request: reqwest::RequestBuilder) -> Option<Self> {
         let response = request.send().await.ok()?;
         (response.status() == 200).then(|| Self { response, buffer: String::new() })
     }
 
     /// The next event or comment; `None` at the end.
-    pub(crate) async fn next_line(&mut self) -> Option<Event> {
+    pub async fn next_line(&mut self) -> Option<Event> {
         tokio::time::timeout(PATIENCE, self.line_whenever()).await.expect("something comes")
     }
 
@@ -99,7 +124,7 @@ impl Stream {
     }
 
     /// The next event.
-    pub(crate) async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         loop {
             let event = self.next_line().await?;
             if event.is_one() {
@@ -109,7 +134,7 @@ impl Stream {
     }
 
     /// The next event, however long nothing comes.
-    pub(crate) async fn next_whenever(&mut self) -> Option<Event> {
+    pub async fn next_whenever(&mut self) -> Option<Event> {
         loop {
             let event = self.line_whenever().await?;
             if event.is_one() {
@@ -119,27 +144,27 @@ impl Stream {
     }
 
     /// The snapshot that a stream begins with.
-    pub(crate) async fn snapshot(&mut self) -> Vec<Value> {
+    pub async fn snapshot(&mut self) -> Vec<Value> {
         let event = self.next().await.expect("a snapshot");
         assert_eq!(event.event, "snapshot");
         event.data["presences"].as_array().unwrap().clone()
     }
 
     /// The next transition.
-    pub(crate) async fn presence(&mut self) -> Value {
+    pub async fn presence(&mut self) -> Value {
         let event = self.next().await.expect("a transition");
         assert_eq!(event.event, "presence");
         event.data
     }
 
     /// Asserts that nothing comes for a while.
-    pub(crate) async fn is_silent(&mut self) {
+    pub async fn is_silent(&mut self) {
         let heard = tokio::time::timeout(SILENCE, self.next()).await;
         assert!(heard.is_err(), "{heard:?}");
     }
 
     /// Asserts that it ends.
-    pub(crate) async fn ends(mut self) {
+    pub async fn ends(mut self) {
         while self.next().await.is_some() {}
     }
 }
@@ -160,22 +185,31 @@ enum Wish {
 }
 
 /// A client of a socket, which answers pings by itself.
-pub(crate) struct Socket {
+pub struct Socket {
     wishes: mpsc::UnboundedSender<Wish>,
     seen: mpsc::UnboundedReceiver<Seen>,
     task: tokio::task::JoinHandle<()>,
     /// What `ready` said.
-    pub(crate) ready: Value,
+    pub ready: Value,
 }
 
 impl Socket {
+    /// Opens a socket that says who it is in the header.
+    pub async fn open(address: SocketAddr, who: &Visitor) -> Self {
+        let authorization = format!("Bearer {}", who.access);
+        let mut socket = Self::connect(address, "", Some(&authorization)).await.unwrap();
+        socket.ready = socket.frame().await;
+        assert_eq!(socket.ready["type"], "ready");
+        socket
+    }
+
     /// Opens a socket that says nothing yet.
-    pub(crate) async fn bare(address: SocketAddr) -> Self {
+    pub async fn bare(address: SocketAddr) -> Self {
         Self::connect(address, "", None).await.unwrap()
     }
 
     /// Opens a socket; the status of the answer when there is none.
-    pub(crate) async fn connect(address: SocketAddr, query: &str, authorization: Option<&str>) -> Result<Self, u16> {
+    pub async fn connect(address: SocketAddr, query: &str, authorization: Option<&str>) -> Result<Self, u16> {
         let mut request = format!("ws://{address}/api/presence/ws{query}").into_client_request().unwrap();
         if let Some(text) = authorization {
             request.headers_mut().insert("authorization", text.parse().unwrap());
@@ -217,22 +251,22 @@ impl Socket {
     }
 
     /// Says something.
-    pub(crate) fn say(&self, frame: Value) {
+    pub fn say(&self, frame: Value) {
         self.say_text(&frame.to_string());
     }
 
     /// Says something that may be no JSON.
-    pub(crate) fn say_text(&self, text: &str) {
+    pub fn say_text(&self, text: &str) {
         let _ = self.wishes.send(Wish::Say(Message::text(text)));
     }
 
     /// Says something that is no text.
-    pub(crate) fn say_bytes(&self, bytes: &'static [u8]) {
+    pub fn say_bytes(&self, bytes: &'static [u8]) {
         let _ = self.wishes.send(Wish::Say(Message::binary(bytes)));
     }
 
     /// The next frame.
-    pub(crate) async fn frame(&mut self) -> Value {
+    pub async fn frame(&mut self) -> Value {
         match self.see().await {
             Seen::Frame(frame) => frame,
             other => panic!("a frame, not {other:?}"),
@@ -240,7 +274,7 @@ impl Socket {
     }
 
     /// The next frame, unless the connection is gone.
-    pub(crate) async fn frame_if_any(&mut self) -> Option<Value> {
+    pub async fn frame_if_any(&mut self) -> Option<Value> {
         match self.see().await {
             Seen::Frame(frame) => Some(frame),
             _ => None,
@@ -248,7 +282,7 @@ impl Socket {
     }
 
     /// The next frame, however long nothing comes, unless the connection is gone.
-    pub(crate) async fn frame_whenever(&mut self) -> Option<Value> {
+    pub async fn frame_whenever(&mut self) -> Option<Value> {
         match self.seen.recv().await {
             Some(Seen::Frame(frame)) => Some(frame),
             _ => None,
@@ -260,7 +294,7 @@ impl Socket {
     }
 
     /// Watches these, and returns the snapshot.
-    pub(crate) async fn watch(&mut self, users: &[i64]) -> Value {
+    pub async fn watch(&mut self, users: &[i64]) -> Value {
         let users: Vec<_> = users.iter().map(ToString::to_string).collect();
         self.say(json!({"type": "watch", "users": users}));
         let snapshot = self.frame().await;
@@ -269,21 +303,21 @@ impl Socket {
     }
 
     /// The next frame, which is an error.
-    pub(crate) async fn error(&mut self, code: &str) {
+    pub async fn error(&mut self, code: &str) {
         let frame = self.frame().await;
         assert_eq!((&frame["type"], &frame["code"]), (&json!("error"), &json!(code)), "{frame}");
         assert!(!frame["detail"].as_str().unwrap().is_empty());
     }
 
     /// The next diff's presences.
-    pub(crate) async fn diff(&mut self) -> Vec<Value> {
+    pub async fn diff(&mut self) -> Vec<Value> {
         let frame = self.frame().await;
         assert_eq!(frame["type"], "diff", "{frame}");
         frame["presences"].as_array().unwrap().clone()
     }
 
     /// Asserts that the server closes it, with this code.
-    pub(crate) async fn is_closed(&mut self, code: u16) {
+    pub async fn is_closed(&mut self, code: u16) {
         loop {
             match self.see().await {
                 Seen::Frame(_) => {}
@@ -294,31 +328,31 @@ impl Socket {
     }
 
     /// Asserts that nothing comes for a while.
-    pub(crate) async fn is_silent(&mut self) {
+    pub async fn is_silent(&mut self) {
         let heard = tokio::time::timeout(SILENCE, self.seen.recv()).await;
         assert!(heard.is_err(), "{heard:?}");
     }
 
     /// Says goodbye, and waits for the answer.
-    pub(crate) async fn close(self) {
+    pub async fn close(self) {
         self.close_with(None).await;
     }
 
     /// Closes with a code of its own, and waits until it is closed.
-    pub(crate) async fn close_with(mut self, code: Option<u16>) {
+    pub async fn close_with(mut self, code: Option<u16>) {
         let frame = code.map(|code| CloseFrame { code: code.into(), reason: "".into() });
         let _ = self.wishes.send(Wish::Say(Message::Close(frame)));
         while !matches!(self.see().await, Seen::Dropped) {}
     }
 
     /// Goes without a word.
-    pub(crate) async fn vanish(self) {
+    pub async fn vanish(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 
     /// Reads nothing more.
-    pub(crate) fn stall(&self) {
+    pub fn stall(&self) {
         let _ = self.wishes.send(Wish::Stall);
     }
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use presently::Presence;
 use presently_server::{App, Cluster, Settings};
-use presently_testkit::{Postgres, Valkey};
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::{Postgres, Valkey};
 
 /// How many nodes, unless one.
 const VARIABLE: &str = "PRESENTLY_TEST_NODES";
@@ -34,8 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Why a test speaks to one of the nodes only. **Each is a fact of the design that an operator is told of, too**; a test for which none of
 /// them holds asks all nodes in turn.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "each test program meets some of them")]
-pub(crate) enum OneNode {
+pub enum OneNode {
     /// Failed logins are counted by the node that refused them: who guesses at all nodes has as many times the guesses.
     CountsFailedLogins,
     /// The overview, and what is there for operators, tell of the node that was asked, and name it.
@@ -47,14 +47,14 @@ pub(crate) enum OneNode {
 }
 
 /// A running node.
-pub(crate) struct Node {
-    pub(crate) app: App,
+pub struct Node {
+    pub app: App,
     pub(super) address: SocketAddr,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
 /// How many nodes each server of the tests is.
-pub(crate) fn count() -> usize {
+pub(super) fn count() -> usize {
     static COUNT: LazyLock<usize> = LazyLock::new(|| {
         let Ok(text) = std::env::var(VARIABLE) else { return 1 };
         let count = text.parse().ok().filter(|count| (1..=NODES_MAX).contains(count));

@@ -1,7 +1,6 @@
 //! The real binary in a folder of its own.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,18 +11,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// Everybody's password.
-pub(crate) const PASSWORD: &str = "correct horse battery staple";
+use crate::{PASSWORD, client, free_port, ms};
+
 /// How long anything may take that is not about time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Milliseconds.
-pub(crate) const fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
 /// A working directory; the data is in `data` within, as by default.
-pub(crate) struct Place {
+pub struct Place {
     folder: TempDir,
     database_url: Option<String>,
     starts: AtomicU32,
@@ -31,28 +25,29 @@ pub(crate) struct Place {
 
 impl Place {
     /// An empty one.
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "a folder on the disk is no default")]
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder"), database_url: None, starts: AtomicU32::new(0) }
     }
 
     /// One whose programs keep what they know in another database.
-    pub(crate) fn on(database_url: String) -> Self {
+    pub fn on(database_url: String) -> Self {
         Self { database_url: Some(database_url), ..Self::new() }
     }
 
     /// The working directory.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// The data folder.
-    pub(crate) fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.path().join("data")
     }
 
     /// The program, to be run here, with nothing of our own environment that it would read.
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_presently"));
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PRESENTLY_")) {
             command.env_remove(name);
@@ -64,17 +59,17 @@ impl Place {
     }
 
     /// Runs the program to its end.
-    pub(crate) async fn run(&self, args: &[&str]) -> Ran {
+    pub async fn run(&self, args: &[&str]) -> Ran {
         finish(self.command(args), "").await
     }
 
     /// Runs the program to its end with something on its standard input.
-    pub(crate) async fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
+    pub async fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
         finish(self.command(args), stdin).await
     }
 
     /// Makes the database, as the first start of a server does, but without an admin. In PostgreSQL the first command makes it.
-    pub(crate) async fn database(&self) {
+    pub async fn database(&self) {
         if self.database_url.is_none() && !self.data().exists() {
             let path = self.data().join("presently.db");
             let stores = presently_sql::SqliteStores::open(&path, presently_sql::OpenOptions::default()).await;
@@ -83,19 +78,19 @@ impl Place {
     }
 
     /// Makes an account with everybody's password, also before a server was ever started.
-    pub(crate) async fn user(&self, name: &str, more: &[&str]) {
+    pub async fn user(&self, name: &str, more: &[&str]) {
         self.database().await;
         let args = [&["user", "create", name, "--password-stdin"], more].concat();
         self.run_with(&args, PASSWORD).await.succeeded();
     }
 
     /// Starts a server and waits until it answers.
-    pub(crate) async fn serve(&self, args: &[&str]) -> Server {
+    pub async fn serve(&self, args: &[&str]) -> Server {
         self.serve_as(|_| {}, args).await
     }
 
     /// Starts a server with a variable in its environment.
-    pub(crate) async fn serve_in(&self, variable: (&str, &str), args: &[&str]) -> Server {
+    pub async fn serve_in(&self, variable: (&str, &str), args: &[&str]) -> Server {
         let change = |command: &mut Command| {
             command.env(variable.0, variable.1);
         };
@@ -103,23 +98,23 @@ impl Place {
     }
 
     /// Starts a server whose command was changed.
-    pub(crate) async fn serve_as(&self, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
+    pub async fn serve_as(&self, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
         self.start("serve", free_port(), change, args).await
     }
 
     /// Where a demo makes its folder.
-    pub(crate) fn temporary(&self) -> PathBuf {
+    pub fn temporary(&self) -> PathBuf {
         self.path().join("temporary")
     }
 
     /// What is in the place for temporary folders.
-    pub(crate) fn temporaries(&self) -> Vec<PathBuf> {
+    pub fn temporaries(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.temporary()).expect("a folder");
         entries.map(|entry| entry.expect("an entry").path()).collect()
     }
 
     /// The program, to be run here as a demo, with temporary folders here too.
-    pub(crate) fn demo_command(&self, args: &[&str]) -> Command {
+    pub fn demo_command(&self, args: &[&str]) -> Command {
         let _ = fs::create_dir(self.temporary());
         let mut command = self.command(&[&["demo"], args].concat());
         command.env("TMPDIR", self.temporary());
@@ -127,7 +122,7 @@ impl Place {
     }
 
     /// Starts a demo and waits until it answers.
-    pub(crate) async fn demo(&self, args: &[&str]) -> Server {
+    pub async fn demo(&self, args: &[&str]) -> Server {
         let _ = fs::create_dir(self.temporary());
         let temporary = self.temporary();
         let change = |command: &mut Command| {
@@ -137,13 +132,7 @@ impl Place {
     }
 
     /// Starts what is to serve on this port, and waits until it answers.
-    pub(crate) async fn start(
-        &self,
-        what: &str,
-        port: u16,
-        change: impl FnOnce(&mut Command),
-        args: &[&str],
-    ) -> Server {
+    pub async fn start(&self, what: &str, port: u16, change: impl FnOnce(&mut Command), args: &[&str]) -> Server {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let listen = format!("127.0.0.1:{port}");
         let mut command = self.command(&[&[what, "--listen", &listen], args].concat());
@@ -168,16 +157,19 @@ impl Place {
 
 /// What a run left behind.
 #[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ran {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// What was printed.
+    pub stdout: String,
+    /// What was complained of.
+    pub stderr: String,
 }
 
 impl Ran {
     /// Asserts exit code 0, and returns what was printed.
     #[track_caller]
-    pub(crate) fn succeeded(&self) -> &str {
+    pub fn succeeded(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.stderr, "", "{self:?}");
         &self.stdout
@@ -185,7 +177,7 @@ impl Ran {
 
     /// Asserts exit code 1 with exactly one line on stderr, and returns it.
     #[track_caller]
-    pub(crate) fn failed(&self) -> &str {
+    pub fn failed(&self) -> &str {
         assert_eq!(self.code, Some(1), "{self:?}");
         assert_eq!(self.stderr.lines().count(), 1, "one line says why: {self:?}");
         assert!(self.stderr.ends_with('\n'), "{self:?}");
@@ -195,7 +187,7 @@ impl Ran {
 
     /// Asserts exit code 2 with a word on stderr, and returns it.
     #[track_caller]
-    pub(crate) fn misused(&self) -> &str {
+    pub fn misused(&self) -> &str {
         assert_eq!(self.code, Some(2), "{self:?}");
         assert!(!self.stderr.trim().is_empty(), "{self:?}");
         assert!(!self.stderr.contains("panicked"), "{self:?}");
@@ -204,7 +196,7 @@ impl Ran {
 }
 
 /// Runs a command to its end.
-pub(crate) async fn finish(mut command: Command, stdin: &str) -> Ran {
+pub async fn finish(mut command: Command, stdin: &str) -> Ran {
     use tokio::io::AsyncWriteExt as _;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut command = tokio::process::Command::from(command);
@@ -222,7 +214,7 @@ pub(crate) async fn finish(mut command: Command, stdin: &str) -> Ran {
 }
 
 /// A running server.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     way: Way,
     out: PathBuf,
@@ -239,34 +231,34 @@ impl Deref for Server {
 
 impl Server {
     /// What it printed so far.
-    pub(crate) fn stdout(&self) -> String {
+    pub fn stdout(&self) -> String {
         fs::read_to_string(&self.out).expect("output is text")
     }
 
     /// What it complained of so far.
-    pub(crate) fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         fs::read_to_string(&self.err).expect("output is text")
     }
 
     /// A way to the server that can be given away.
-    pub(crate) fn way(&self) -> Way {
+    pub fn way(&self) -> Way {
         self.way.clone()
     }
 
     /// The number of its process.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal by name.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid());
         let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
         assert!(status.success(), "{kill}");
     }
 
     /// Sends a signal and waits for the end.
-    pub(crate) async fn end_by(&mut self, name: &str) -> ExitStatus {
+    pub async fn end_by(&mut self, name: &str) -> ExitStatus {
         self.signal(name);
         let began = Instant::now();
         loop {
@@ -279,7 +271,7 @@ impl Server {
     }
 
     /// Stops it as an operator does.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let status = self.end_by("TERM").await;
         assert_eq!(status.code(), Some(0), "{}{}", self.stdout(), self.stderr());
         assert_eq!(self.stderr(), "", "logs go to stdout");
@@ -295,24 +287,24 @@ impl Drop for Server {
 
 /// A way to a server.
 #[derive(Clone)]
-pub(crate) struct Way {
+pub struct Way {
     address: String,
     http: reqwest::Client,
 }
 
 impl Way {
     /// The way to a server at this address.
-    pub(crate) const fn to(address: String, http: reqwest::Client) -> Self {
+    pub const fn to(address: String, http: reqwest::Client) -> Self {
         Self { address, http }
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.address
     }
 
     /// Sends a request; an error is one of the connection.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         method: &str,
         path: &str,
@@ -334,36 +326,36 @@ impl Way {
     }
 
     /// A GET that is answered.
-    pub(crate) async fn get(&self, path: &str, token: &str) -> (u16, Value) {
+    pub async fn get(&self, path: &str, token: &str) -> (u16, Value) {
         self.send("GET", path, token, None).await.expect("an answer")
     }
 
     /// A POST that is answered.
-    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
+    pub async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
         self.send("POST", path, token, Some(body)).await.expect("an answer")
     }
 
     /// A heartbeat that is accepted.
-    pub(crate) async fn beat(&self, token: &str) -> Value {
+    pub async fn beat(&self, token: &str) -> Value {
         let (status, told) = self.post("/api/users/heartbeat/", token, json!({})).await;
         assert_eq!(status, 200, "{told}");
         told
     }
 
     /// Asks for a login.
-    pub(crate) async fn try_login(&self, username: &str, password: &str) -> (u16, Value) {
+    pub async fn try_login(&self, username: &str, password: &str) -> (u16, Value) {
         self.post("/api/auth/login/", "", json!({"username": username, "password": password})).await
     }
 
     /// Somebody's id and access token.
-    pub(crate) async fn login(&self, username: &str) -> (i64, String) {
+    pub async fn login(&self, username: &str) -> (i64, String) {
         let (status, told) = self.try_login(username, PASSWORD).await;
         assert_eq!(status, 200, "{told}");
         (told["user"]["id"].as_i64().expect("an id"), told["tokens"]["access"].as_str().expect("a token").to_owned())
     }
 
     /// What is shown of a user: the status and the last seen.
-    pub(crate) async fn shown(&self, watcher: &str, id: i64) -> (String, Option<String>) {
+    pub async fn shown(&self, watcher: &str, id: i64) -> (String, Option<String>) {
         let (status, told) = self.get(&format!("/api/users/admin/users/{id}/online-status/"), watcher).await;
         assert_eq!(status, 200, "{told}");
         let status = told["online_status"].as_str().expect("a status").to_owned();
@@ -371,17 +363,8 @@ impl Way {
     }
 }
 
-/// Waits until `what` holds, at most `within`.
-pub(crate) async fn eventually(within: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !holds().await {
-        assert!(began.elapsed() < within, "{what} within {within:?}");
-        sleep(ms(20)).await;
-    }
-}
-
 /// The changes of a user's status, as `from->to`, read from the database of a server that was stopped.
-pub(crate) async fn history(place: &Place, id: i64) -> Vec<String> {
+pub async fn history(place: &Place, id: i64) -> Vec<String> {
     use presently::Timestamp;
     use presently::store::Store;
     let path = place.data().join("presently.db");
@@ -403,19 +386,12 @@ pub(crate) async fn history(place: &Place, id: i64) -> Vec<String> {
 }
 
 /// Microseconds since 1970 of a time on the wire.
-pub(crate) fn micros(time: &str) -> i64 {
+pub fn micros(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().expect("a time").as_microsecond()
 }
 
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// A client; the TLS library wants to be told once which cryptography it has, though nothing here is encrypted.
-pub(crate) fn client() -> reqwest::ClientBuilder {
-    // Another test of this process may have told it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+/// Where the program is: cargo says it to the tests of its package, and has put it beside them.
+pub fn program() -> PathBuf {
+    let beside = || std::env::current_exe().ok()?.parent()?.parent().map(|folder| folder.join("presently"));
+    std::env::var_os("CARGO_BIN_EXE_presently").map(PathBuf::from).or_else(beside).expect("a path to the program")
 }

@@ -6,15 +6,19 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::{documented, secs};
+use super::documented;
+use crate::secs;
 
 /// An answer that keeps the conventions.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     what: String,
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub text: String,
 }
 
 impl Answer {
@@ -26,32 +30,32 @@ impl Answer {
     }
 
     /// A header, when it is there and is text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// The body.
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{} is no JSON ({error})", self.show()))
     }
 
     /// The body of an answer with this status.
     #[track_caller]
-    pub(crate) fn is(&self, status: u16) -> Value {
+    pub fn is(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.show());
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
     /// The body of a 200.
     #[track_caller]
-    pub(crate) fn ok(&self) -> Value {
+    pub fn ok(&self) -> Value {
         self.is(200)
     }
 
     /// The body of an error with this status and code.
     #[track_caller]
-    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+    pub fn problem(&self, status: u16, code: &str) -> Value {
         let body = self.is(status);
         assert_eq!(body["code"], code, "{}", self.show());
         body
@@ -59,7 +63,7 @@ impl Answer {
 
     /// The body of a 400 that names this field.
     #[track_caller]
-    pub(crate) fn names_field(&self, field: &str) -> Value {
+    pub fn names_field(&self, field: &str) -> Value {
         let body = self.is(400);
         let sentences = body["errors"][field].as_array();
         let sentences = sentences.unwrap_or_else(|| panic!("{} does not name {field}", self.show()));
@@ -109,17 +113,18 @@ impl Answer {
 
 /// What came back over a bare connection.
 #[derive(Debug)]
-pub(crate) struct RawAnswer {
+pub struct RawAnswer {
     /// Zero when nothing came back.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The head in small letters.
-    pub(crate) head: String,
-    pub(crate) body: String,
+    pub head: String,
+    /// What comes after it.
+    pub body: String,
 }
 
 impl RawAnswer {
     /// Reads until the server closes or falls silent.
-    pub(crate) async fn read(stream: &mut TcpStream) -> Self {
+    pub async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         let mut buffer = [0; 16_384];
         while let Ok(Ok(read)) = tokio::time::timeout(secs(2), stream.read(&mut buffer)).await {
@@ -147,13 +152,13 @@ impl RawAnswer {
     }
 
     /// A header.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     }
 
     /// Asserts that this is an error in the one shape.
     #[track_caller]
-    pub(crate) fn is_a_problem(&self, what: &str) {
+    pub fn is_a_problem(&self, what: &str) {
         let show = format!("{what:?} -> {self:?}");
         assert!((400..500).contains(&self.status), "a 4xx: {show}");
         check_problem(self.header("content-type").unwrap_or_default(), self.status, &self.body, &show);
@@ -202,26 +207,26 @@ fn is_wire_time(text: &str) -> bool {
 }
 
 /// A time as it looks on the wire.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
+pub fn rfc3339(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_microsecond(at.0).expect("a sane time");
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
 /// Asserts that this is a time as times are on the wire.
 #[track_caller]
-pub(crate) fn assert_time(value: &Value) {
+pub fn assert_time(value: &Value) {
     assert!(value.as_str().is_some_and(is_wire_time), "RFC 3339 in UTC with Z and microseconds: {value}");
 }
 
 /// The text of a JSON string.
 #[track_caller]
-pub(crate) fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is text")).to_owned()
 }
 
 /// The keys of an object, sorted.
 #[track_caller]
-pub(crate) fn keys(value: &Value) -> Vec<&str> {
+pub fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<_> = value.as_object().expect("an object").keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
@@ -229,7 +234,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
 
 /// The element of a list that has this `id`.
 #[track_caller]
-pub(crate) fn find(list: &Value, id: i64) -> Option<Value> {
+pub fn find(list: &Value, id: i64) -> Option<Value> {
     let list = list.as_array().unwrap_or_else(|| panic!("{list} is a list"));
     let found: Vec<_> = list.iter().filter(|user| user["id"] == id).collect();
     assert!(found.len() <= 1, "user {id} is listed once");
@@ -238,6 +243,6 @@ pub(crate) fn find(list: &Value, id: i64) -> Option<Value> {
 
 /// The usernames of a list, in its order.
 #[track_caller]
-pub(crate) fn usernames(list: &Value) -> Vec<String> {
+pub fn usernames(list: &Value) -> Vec<String> {
     list.as_array().unwrap_or_else(|| panic!("{list} is a list")).iter().map(|user| text(&user["username"])).collect()
 }

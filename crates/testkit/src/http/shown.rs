@@ -8,7 +8,7 @@ use super::{TICK, TestServer, Visitor, find, text};
 
 impl TestServer {
     /// What every surface says of a user, which must be one and the same.
-    pub(crate) async fn shown(&self, watcher: &Visitor, id: i64) -> Shown {
+    pub async fn shown(&self, watcher: &Visitor, id: i64) -> Shown {
         let one = watcher.get(&format!("/api/users/admin/users/{id}/online-status/")).await.ok();
         let truth =
             Shown { status: text(&one["online_status"]), last_seen: one["last_seen"].as_str().map(ToOwned::to_owned) };
@@ -41,7 +41,7 @@ impl TestServer {
     }
 
     /// The changes of a user's status so far, as `from->to`.
-    pub(crate) async fn history(&self, id: i64) -> Vec<String> {
+    pub async fn history(&self, id: i64) -> Vec<String> {
         self.settled().await;
         let app = self.app();
         let rows = self.on_server(async move {
@@ -84,24 +84,26 @@ fn in_turn(last: Option<Status>, lines: &mut [TransitionRow]) -> Option<Status> 
 
 /// What is shown of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
-    pub(crate) status: String,
-    pub(crate) last_seen: Option<String>,
+pub struct Shown {
+    /// The status.
+    pub status: String,
+    /// The last seen, as on the wire.
+    pub last_seen: Option<String>,
 }
 
 impl Shown {
     /// What an answer shows of a user.
-    pub(crate) fn of(value: &Value) -> Self {
+    pub fn of(value: &Value) -> Self {
         Self { status: text(&value["online_status"]), last_seen: value["last_seen"].as_str().map(ToOwned::to_owned) }
     }
 
     /// With a `last_seen`.
-    pub(crate) fn at(status: &str, last_seen: &str) -> Self {
+    pub fn at(status: &str, last_seen: &str) -> Self {
         Self { status: status.to_owned(), last_seen: Some(last_seen.to_owned()) }
     }
 
     /// Never heard of.
-    pub(crate) fn never(status: &str) -> Self {
+    pub fn never(status: &str) -> Self {
         Self { status: status.to_owned(), last_seen: None }
     }
 }

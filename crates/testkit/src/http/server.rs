@@ -13,10 +13,11 @@ use tokio::sync::oneshot;
 
 use super::nodes::{Group, Node, Nodes, OneNode, agree, agree_now, count, on_each};
 use super::wire::Wire;
-use super::{SECRET, TIMEOUT, documented, rfc3339, secs};
+use super::{SECRET, TIMEOUT, documented, rfc3339};
+use crate::secs;
 
 /// A running server with its folder and its clock: one node, or [several](super::nodes).
-pub(crate) struct TestServer {
+pub struct TestServer {
     running: Vec<Running>,
     group: Option<Group>,
     clock: Arc<ManualClock>,
@@ -35,12 +36,12 @@ struct Running {
 
 impl TestServer {
     /// A server with the default settings.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// A server with settings of its own.
-    pub(crate) async fn start_with(prepare: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
+    pub async fn start_with(prepare: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = ManualClock::new();
         let prepare: Box<dyn Fn(&mut Settings) + Send + Sync> = Box::new(prepare);
@@ -52,42 +53,42 @@ impl TestServer {
     }
 
     /// Speaks to one node only, of however many there are.
-    pub(crate) fn speak_to(&self, _why: OneNode) {
+    pub fn speak_to(&self, _why: OneNode) {
         self.wire.leads_to_one();
     }
 
     /// The server's own handles; of several nodes, the first one's when all agree.
-    pub(crate) fn app(&self) -> App {
+    pub fn app(&self) -> App {
         let nodes = self.nodes();
         agree_now(&nodes);
         nodes[0].app.clone()
     }
 
     /// The handles of all nodes.
-    pub(crate) fn nodes(&self) -> Nodes {
+    pub fn nodes(&self) -> Nodes {
         self.wire.nodes()
     }
 
     /// Where the server listens; of several nodes, the next one when all agree.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         agree_now(&self.nodes());
         self.wire.address()
     }
 
     /// Runs `work` where the server runs.
-    pub(crate) async fn on_server<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+    pub async fn on_server<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
         self.running[0].runtime.spawn(work).await.expect("the work ended")
     }
 
     /// Returns when all nodes know what any of them has answered; at once where there is one.
-    pub(crate) async fn agree(&self) {
+    pub async fn agree(&self) {
         agree(&self.nodes()).await;
     }
 
     // ---- time ---------------------------------------------------------------------------------------------------
 
     /// Moves the clock, and returns when everything due was done.
-    pub(crate) async fn advance(&self, length: Duration) {
+    pub async fn advance(&self, length: Duration) {
         let mut left = length;
         loop {
             self.settled().await;
@@ -109,7 +110,7 @@ impl TestServer {
     }
 
     /// Returns when everything decided so far was kept: what is being written while the clock jumps would seem slow.
-    pub(crate) async fn settled(&self) {
+    pub async fn settled(&self) {
         self.agree().await;
         let nodes = self.nodes();
         let settled = on_each(&nodes, |app| async move { app.presently().settled().await });
@@ -117,30 +118,30 @@ impl TestServer {
     }
 
     /// Steps the wall clock alone.
-    pub(crate) async fn step_wall(&self, seconds: i64) {
+    pub async fn step_wall(&self, seconds: i64) {
         self.clock.step_wall(seconds * 1_000_000);
         self.advance(Duration::ZERO).await;
     }
 
     /// The wall clock.
-    pub(crate) fn wall(&self) -> Timestamp {
+    pub fn wall(&self) -> Timestamp {
         self.clock.now().wall
     }
 
     /// The wall clock, as it looks on the wire.
-    pub(crate) fn now(&self) -> String {
+    pub fn now(&self) -> String {
         rfc3339(self.wall())
     }
 
     /// The wall clock in whole seconds, as tokens have it.
-    pub(crate) fn unix(&self) -> i64 {
+    pub fn unix(&self) -> i64 {
         self.wall().0.div_euclid(1_000_000)
     }
 
     // ---- life ---------------------------------------------------------------------------------------------------
 
     /// Stops the server as SIGTERM does, and starts it in the same folder `down` later. Of several nodes one stops after the other.
-    pub(crate) async fn restart_after(&mut self, down: Duration) {
+    pub async fn restart_after(&mut self, down: Duration) {
         self.agree().await;
         self.wire.leads_nowhere();
         for Running { app, runtime, stop, serving } in self.running.drain(..) {
@@ -154,17 +155,17 @@ impl TestServer {
 
     /// How long a session may be silent after a restart of all that had this much of its timeout left: each of several nodes listened in its
     /// own time, so there everybody begins anew.
-    pub(crate) fn rest_after_restart(&self, rest: Duration) -> Duration {
+    pub fn rest_after_restart(&self, rest: Duration) -> Duration {
         if self.group.is_some() { TIMEOUT } else { rest }
     }
 
     /// Stops the server and starts it again.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.restart_after(Duration::ZERO).await;
     }
 
     /// Ends the server, all nodes of it, without a goodbye, and starts it in the same folder `down` later.
-    pub(crate) async fn crash_for(&mut self, down: Duration) {
+    pub async fn crash_for(&mut self, down: Duration) {
         self.wire.leads_nowhere();
         for Running { app, runtime, .. } in self.running.drain(..) {
             end(runtime);
