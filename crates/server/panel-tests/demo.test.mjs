@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { BIN, Panel, freePort, until } from "./harness.mjs";
+import { BIN, freePort, until } from "../../../sdk/js/test/browser/harness.js";
+import { Panel } from "./panel.mjs";
 
 test("a demo is alive, and says everywhere that it is one", async () => {
   const port = await freePort();

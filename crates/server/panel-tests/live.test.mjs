@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, afterEach, test } from "node:test";
-import { Panel, Server, until } from "./harness.mjs";
+import { Server, until } from "../../../sdk/js/test/browser/harness.js";
+import { Panel } from "./panel.mjs";
 
 /** @type {Server} */
 let server;

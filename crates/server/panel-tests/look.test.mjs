@@ -5,9 +5,10 @@ import { copyFileSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, beforeEach, afterEach, test } from "node:test";
-import { Panel, PICTURES, Server, until } from "./harness.mjs";
+import { Server, until } from "../../../sdk/js/test/browser/harness.js";
+import { Panel, PICTURES } from "./panel.mjs";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const AXE = readFileSync(createRequire(new URL("../../../sdk/js/package.json", import.meta.url)).resolve("axe-core/axe.min.js"), "utf8");
 const PEOPLE = ["Ada Lovelace", "Grace Hopper", "Alan Turing", "Hedy Lamarr", "Mary Jackson", "Radia Perlman", "Vint Cerf", "Barbara Liskov", "Katherine Johnson", "Margaret Hamilton", "Annie Easley", "Frances Allen"];
 /** Users of an application, without accounts: so many, and so many of them are there. */
 const CROWD = 400;

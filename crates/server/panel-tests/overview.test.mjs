@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Panel, Server } from "./harness.mjs";
+import { Server } from "../../../sdk/js/test/browser/harness.js";
+import { Panel } from "./panel.mjs";
 
 test("a fresh server shows no rate of a minute it has not seen, and no time before it was there", async () => {
   const server = await Server.start();

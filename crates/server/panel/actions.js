@@ -18,7 +18,7 @@ const ACTS = {
   approve: { word: "Approve", yes: "Approve", danger: false, text: "A pending account becomes active." },
 };
 
-/** @param {any} user @param {keyof ACTS} act @param {() => void} then */
+/** @param {any} user @param {keyof typeof ACTS} act @param {() => void} then */
 function simple(user, act, then) {
   const { word, yes, danger, text } = ACTS[act];
   return ask({
@@ -104,7 +104,7 @@ function erase(user, then) {
 export function actions(user, me, then, gone) {
   const active = user.display_status === "active";
   const self = user.id === me.id;
-  /** @param {keyof ACTS} act */
+  /** @param {keyof typeof ACTS} act */
   const one = (act) => ({ word: `${ACTS[act].word}…`, danger: ACTS[act].danger, ask: () => simple(user, act, then) });
   return [
     { word: "Set status…", danger: false, ask: () => setStatus(user, then) },

@@ -77,7 +77,7 @@ export function showUsers({ place, query, me }) {
   /** @param {Record<string, string>} changed */
   const ask = (changed) => {
     Object.assign(asked, changed);
-    const told = new URLSearchParams(Object.entries(asked).filter(([name, value]) => value !== DEFAULTS[/** @type {keyof DEFAULTS} */ (name)]));
+    const told = new URLSearchParams(Object.entries(asked).filter(([name, value]) => value !== DEFAULTS[/** @type {keyof typeof DEFAULTS} */ (name)]));
     left = `#/users${told.size ? `?${told}` : ""}`;
     history.replaceState(null, "", left);
     load();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { World, sleep, until } from "./harness.js";
+import { PASSWORD, sleep, until } from "./harness.js";
+import { World } from "./site.js";
 
 /** @type {World} */
 let world;
@@ -33,7 +34,7 @@ test("two tabs are one connection, and closing one keeps the user online", async
   assert.equal(await world.streams(), 1);
   // The one that leads, then another one.
   await first.close();
-  await until("the next one leads", async () => (await world.streams()) === 1);
+  await until("the next one leads", 10_000, async () => (await world.streams()) === 1);
   await sleep(7_000); // longer than the grace and than the login's own session
   await third.close();
   await sleep(1_000);
@@ -53,7 +54,7 @@ test("closing the last tab makes the user offline at once", async () => {
   await sleep(500);
   assert.equal(await world.status(ada.id), "online");
   await second.close({ runBeforeUnload: true });
-  await until("offline", async () => (await world.status(ada.id)) === "offline", 4_000);
+  await until("offline", 4_000, async () => (await world.status(ada.id)) === "offline");
 });
 
 test("a change reaches every tab", async () => {
@@ -76,9 +77,9 @@ test("a change reaches every tab", async () => {
 test("without input somebody is away, and with a key they are back", async () => {
   const ada = await world.user("ada4");
   const page = await world.tab(await window(), ada, { idle: "1500" });
-  await until("away", async () => (await world.status(ada.id)) === "away", 12_000);
+  await until("away", 12_000, async () => (await world.status(ada.id)) === "away");
   await page.keyboard.press("a");
-  await until("online", async () => (await world.status(ada.id)) === "online", 4_000);
+  await until("online", 4_000, async () => (await world.status(ada.id)) === "online");
 });
 
 test("going to another page of the site and back is not seen", async () => {
@@ -90,11 +91,11 @@ test("going to another page of the site and back is not seen", async () => {
   await sleep(1_500);
   // Out of the cache of pages that were left, as it was.
   await page.goBack({ waitUntil: "commit" });
-  await until("it is connected again", async () => (await world.streams()) === 1);
+  await until("it is connected again", 10_000, async () => (await world.streams()) === 1);
   assert.equal(await world.status(ada.id), "online");
   await page.reload();
   await world.connected(page);
-  await until("one connection", async () => (await world.streams()) === 1);
+  await until("one connection", 10_000, async () => (await world.streams()) === 1);
   assert.deepEqual(await world.history(ada.id), ["online"]);
 });
 
@@ -105,11 +106,11 @@ test("a killed server and its return heal by themselves", async () => {
   const first = await world.tab(context, ada, { watch: eve.id });
   const second = await world.tab(context, ada, { watch: eve.id });
   await sleep(1_500);
-  await world.kill();
+  await world.server.kill();
   await sleep(1_000);
-  await world.serve();
-  await until("it is back", async () => (await world.streams()) === 1, 15_000);
-  await until("ada is online", async () => (await world.status(ada.id)) === "online");
+  await world.server.run();
+  await until("it is back", 15_000, async () => (await world.streams()) === 1);
+  await until("ada is online", 10_000, async () => (await world.status(ada.id)) === "online");
   // A browser itself says that it could not reach a server.
   world.complaints = world.complaints.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|closed before/.test(text));
   await world.login("eve6");
@@ -129,7 +130,7 @@ test("a leader that crashes is followed by another tab, and nothing is lost", as
   const theirs = await world.tab(await window(), eve);
   await next.waitForFunction((id) => window.told.at(-1) === `${id} online`, eve.id);
   assert.deepEqual(await told(next), [`${eve.id} online`, `${eve.id} offline`, `${eve.id} online`]);
-  await until("one connection for each", async () => (await world.streams()) === 2);
+  await until("one connection for each", 10_000, async () => (await world.streams()) === 2);
   assert.deepEqual(await world.history(ada.id), ["online"], "nobody saw ada leave");
   await theirs.close();
 });
@@ -154,10 +155,10 @@ test("a server that answers nothing for a while heals by itself, and no change i
   const eve = await world.user("eve12");
   const context = await window();
   const page = await world.tab(context, ada, { watch: eve.id });
-  await world.freeze();
+  await world.server.freeze();
   await sleep(4_000);
-  await world.thaw();
-  await until("the socket is there", async () => (await world.streams()) === 1);
+  await world.server.thaw();
+  await until("the socket is there", 10_000, async () => (await world.streams()) === 1);
   const theirs = await world.tab(await window(), eve);
   await theirs.evaluate(() => window.presence.setActivity("idle"));
   await page.waitForFunction((id) => window.told.at(-1) === `${id} away`, eve.id, { timeout: 5_000 });
@@ -198,7 +199,7 @@ test("where sockets are blocked it is an event stream, and the last tab's goodby
   await theirs.evaluate(() => window.presence.close());
   await page.waitForFunction((id) => window.told.at(-1) === `${id} offline`, eve.id, { timeout: 4_000 });
   await page.close({ runBeforeUnload: true });
-  await until("offline", async () => (await world.status(ada.id)) === "offline", 4_000);
+  await until("offline", 4_000, async () => (await world.status(ada.id)) === "offline");
 });
 
 test("where nothing is pushed it asks", async () => {
@@ -241,7 +242,7 @@ test("the example: two windows, two users, dots that turn", async () => {
     const page = await context.newPage();
     await page.goto(`${world.origin}/chat?server=${encodeURIComponent(world.url)}`);
     await page.fill("[name=username]", user.name);
-    await page.fill("[name=password]", "a long pass phrase");
+    await page.fill("[name=password]", PASSWORD);
     await page.click("text=Sign in");
     await page.waitForSelector("main:not([hidden])");
     people.push({ user, page });

@@ -1,212 +1,140 @@
-// The real server, a page of another origin, and Debian's Chromium.
+// A real server and a real browser, for the tests of the panel and of this package.
+import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import { connect as dial } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect as dial, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const here = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url));
-const BIN = resolve(process.env.PRESENTLY_BIN ?? here("../../../../target/release/presently"));
-const PASSWORD = "a long pass phrase";
+/** The program. */
+export const BIN = /** @type {string} */ (process.env.PRESENTLY_BIN);
+/** Everybody's password. */
+export const PASSWORD = "correct horse battery staple";
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+/** Nothing of the browser's own asks anybody for anything. */
+const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+assert.ok(BIN, "PRESENTLY_BIN says where the program is");
+
+/** A browser. */
+export const launch = (options = {}) => chromium.launch({ executablePath: CHROMIUM, args: ARGS, ...options });
 
 export const sleep = (ms) => new Promise((later) => setTimeout(later, ms));
 
-/** Waits until it holds. */
-export async function until(what, holds, ms = 10_000) {
-  const end = Date.now() + ms;
-  let last;
-  for (;;) {
-    try {
-      last = await holds();
-      if (last) return last;
-    } catch (error) {
-      last = error;
-    }
-    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms (${last})`);
-    await sleep(50);
-  }
-}
-
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
-  const { port } = server.address();
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   server.close();
   return port;
 }
 
-const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Test</title><link rel="icon" href="data:,">
-<presence-dot></presence-dot><a href="/other">elsewhere on this site</a>
-<script type="module">
-  const at = new URLSearchParams(location.search);
-  const server = at.get("server");
-  const { connect } = await import(server + "/sdk/presently.js");
-  const { PresenceDot } = await import(server + "/sdk/dot.js");
-  window.told = [];
-  window.stopped = [];
-  window.presence = connect({
-    url: server,
-    token: async () => at.get("token"),
-    idleAfter: Number(at.get("idle") ?? 300000),
-    onStop: (code) => window.stopped.push(code),
-  });
-  window.presence.watch(at.get("watch").split(","), (changes) => window.told.push(...changes.map((p) => p.user_id + " " + p.status)));
-  PresenceDot.presence = window.presence;
-  document.querySelector("presence-dot").setAttribute("user", at.get("watch").split(",")[0]);
-</script></html>`;
-
-const REACT_PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>React</title><link rel="icon" href="data:,">
-<main></main><script type="module" src="/react.js"></script></html>`;
-
-/** A page that React makes, bundled as an application would be. */
-const REACT_APP = `
-import { StrictMode, createElement, useState } from "react";
-import { createRoot } from "react-dom/client";
-import { connect } from "../../src/index.js";
-import { usePresence } from "../../src/react.js";
-const at = new URLSearchParams(location.search);
-window.told = [true];
-window.presence = connect({ url: at.get("server"), token: at.get("token") });
-function People() {
-  const [ids, setIds] = useState(at.get("watch").split(","));
-  window.setIds = setIds;
-  const presences = usePresence(window.presence, ids);
-  return createElement("p", null, Object.values(presences).map((p) => p.user_id + " " + p.status).join(", "));
-}
-createRoot(document.querySelector("main")).render(createElement(StrictMode, null, createElement(People)));
-`;
-
-async function reactApp() {
-  const made = await build({
-    stdin: { contents: REACT_APP, resolveDir: here(".") },
-    bundle: true,
-    write: false,
-    format: "esm",
-    define: { "process.env.NODE_ENV": '"production"' },
-  });
-  return made.outputFiles[0].text;
+/** Waits until `holds` gives something, at most `ms`. */
+export async function until(what, ms, holds) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const held = await holds().catch((error) => error);
+    if (held && !(held instanceof Error)) return held;
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what} (${held})`);
+    await sleep(25);
+  }
 }
 
-export class World {
-  /** @type {string[]} what the consoles of all pages complained about */
-  complaints = [];
-
-  static async start() {
-    const world = new World();
-    world.folder = await mkdtemp(join(tmpdir(), "presently-sdk-"));
-    world.port = await freePort();
-    world.url = `http://127.0.0.1:${world.port}`;
-    const pages = {
-      "/": PAGE,
-      "/other": "<!doctype html><title>Other</title><link rel=icon href=data:,>",
-      "/chat": await readFile(here("../../../../examples/chat/index.html"), "utf8"),
-      "/react": REACT_PAGE,
-      "/react.js": await reactApp(),
-    };
-    world.site = createServer((request, answer) => {
-      const path = new URL(request.url, "http://localhost").pathname;
-      answer.statusCode = path in pages ? 200 : 404;
-      answer.setHeader("Content-Type", path.endsWith(".js") ? "text/javascript" : "text/html; charset=utf-8");
-      answer.end(pages[path]);
-    }).listen(0, "127.0.0.1");
-    await once(world.site, "listening");
-    world.origin = `http://localhost:${world.site.address().port}`;
-    await world.serve();
-    world.bob = await world.user("bob");
-    const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    const quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-    const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet];
-    world.browser = await chromium.launch({ executablePath: path, args, ignoreDefaultArgs: ["--disable-back-forward-cache"] });
-    return world;
+/** A server of its own, in a folder of its own. */
+export class Server {
+  constructor(port, flags) {
+    this.folder = mkdtempSync(join(tmpdir(), "presently-browser-"));
+    this.port = port;
+    this.base = `http://localhost:${this.port}`;
+    this.flags = flags;
+    this.database = `sqlite:${join(this.folder, "presently.db")}`;
   }
 
-  async serve() {
-    const args = ["--listen", `127.0.0.1:${this.port}`, "--cors-origins", this.origin];
-    const times = ["--inactivity-timeout", "6s", "--heartbeat-interval", "2s", "--reconnect-grace", "5s"];
-    this.server = spawn(BIN, [...args, ...times], { cwd: this.folder, stdio: "ignore" });
-    await until("the server answers", async () => (await fetch(`${this.url}/healthz`)).ok, 20_000);
+  /** One that runs, with an admin who is signed in. */
+  static async start(flags = []) {
+    const server = new Server(await freePort(), flags);
+    await server.run();
+    server.user("boss", "admin");
+    server.boss = await server.login("boss");
+    return server;
   }
 
+  async run() {
+    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--database-url", this.database, ...this.flags];
+    this.process = spawn(BIN, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.log = "";
+    this.process.stdout.on("data", (text) => (this.log += text));
+    await until("the server is ready", 20_000, async () => (await fetch(`${this.base}/readyz`)).ok);
+  }
+
+  /** Ends the process without a goodbye. */
   async kill() {
-    this.server.kill("SIGKILL");
-    await once(this.server, "exit");
-    await until("the port is free", () => new Promise((free) => dial(this.port, "127.0.0.1").on("error", () => free(true)).on("connect", () => free(false))));
+    const gone = once(this.process, "exit");
+    this.process.kill("SIGKILL");
+    await gone;
+    await until("the port is free", 10_000, () => new Promise((free) => dial(this.port, "127.0.0.1").on("error", () => free(true)).on("connect", () => free(false))));
   }
 
-  freeze = () => this.server.kill("SIGSTOP");
-  thaw = () => this.server.kill("SIGCONT");
+  /** Nothing of it runs until it is thawed. */
+  freeze = () => this.process.kill("SIGSTOP");
+  thaw = () => this.process.kill("SIGCONT");
 
   async stop() {
-    await this.browser?.close();
-    this.site?.close();
-    this.server?.kill("SIGKILL");
-    await rm(this.folder, { recursive: true, force: true });
+    const gone = once(this.process, "exit");
+    this.process.kill("SIGTERM");
+    await Promise.race([gone, sleep(5_000)]);
+    this.process.kill("SIGKILL");
+    rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Makes somebody, and signs them in. */
-  async user(name) {
-    const args = ["user", "create", name, "--email", `${name}@example.org`, "--role", "user", "--password-stdin"];
-    const made = spawnSync(BIN, args, { cwd: this.folder, input: PASSWORD, encoding: "utf8" });
-    if (made.status !== 0) throw new Error(made.stderr);
-    return until(`${name} is known`, () => this.login(name));
+  /** What the database is told while the server is down. */
+  sql(text) {
+    const done = spawnSync("sqlite3", [join(this.folder, "presently.db")], { input: text, encoding: "utf8" });
+    assert.equal(done.status, 0, done.stderr);
+    return done.stdout;
   }
 
+  /** The key of an application. */
+  key() {
+    const made = spawnSync(BIN, ["key", "create", "tests", "--database-url", this.database], { encoding: "utf8" });
+    assert.equal(made.status, 0, made.stderr);
+    return made.stdout.trim();
+  }
+
+  /** Evidence of these users, as the back end of an application reports it. */
+  touch(key, users) {
+    return this.call("POST", "/api/presence/touch", { token: key, body: { users } });
+  }
+
+  /** Makes an account, with the program. */
+  user(name, role = "user", more = []) {
+    const args = ["user", "create", name, "--email", `${name}@example.org`, "--role", role, "--password-stdin", "--database-url", this.database, ...more];
+    const made = spawnSync(BIN, args, { input: `${PASSWORD}\n`, encoding: "utf8" });
+    assert.equal(made.status, 0, made.stderr);
+  }
+
+  async call(method, path, { token, body } = {}) {
+    const headers = { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const response = await fetch(this.base + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    assert.ok(response.ok, `${method} ${path}: ${response.status} ${response.ok ? "" : await response.text()}`);
+    return response.status === 204 ? null : response.json();
+  }
+
+  /** Somebody who is signed in, and online by it. */
   async login(username) {
-    const answer = await fetch(`${this.url}/api/auth/login/`, { method: "POST", body: JSON.stringify({ username, password: PASSWORD }) });
-    const { user, tokens } = await answer.json();
-    return { id: String(user.id), name: username, access: tokens.access };
+    const { user, tokens } = await this.call("POST", "/api/auth/login/", { body: { username, password: PASSWORD } });
+    return {
+      id: user.id,
+      token: tokens.access,
+      beat: (body) => this.call("POST", "/api/users/heartbeat/", { token: tokens.access, body }),
+      logout: () => this.call("POST", "/api/auth/logout/", { token: tokens.access }),
+    };
   }
 
-  async ask(path) {
-    const answer = await fetch(this.url + path, { headers: { Authorization: `Bearer ${this.bob.access}` } });
-    return answer.json();
+  /** Makes an account as the admin does. */
+  make(username, more = {}) {
+    return this.call("POST", "/api/users/admin/users/", { token: this.boss.token, body: { username, email: `${username}@example.org`, password: PASSWORD, ...more } });
   }
-
-  status = async (id) => (await this.ask(`/api/presence/${id}`)).status;
-
-  /** Every change of this user so far. */
-  history = async (id) => (await this.ask(`/api/presence/${id}/history`)).transitions.map(({ to }) => to);
-
-  /** Sockets and event streams that are open at the server. */
-  async streams() {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
-    return Number(/^presently_streams (\d+)/m.exec(text)?.[1] ?? NaN);
-  }
-
-  async window() {
-    const context = await this.browser.newContext();
-    context.on("page", (page) => {
-      page.on("pageerror", (error) => this.complaints.push(String(error)));
-      page.on("console", (message) => {
-        if (message.type() === "error") this.complaints.push(message.text());
-      });
-      const known = new Set([new URL(this.url).host, new URL(this.origin).host]);
-      const asks = (/** @type {string} */ url) => {
-        if (/^(http|ws)/.test(url) && !known.has(new URL(url).host)) this.complaints.push(`a request to ${url}`);
-      };
-      page.on("request", (request) => asks(request.url()));
-      page.on("websocket", (socket) => asks(socket.url()));
-    });
-    return context;
-  }
-
-  address(user, { path = "/", ...more } = {}) {
-    const query = new URLSearchParams({ server: this.url, token: user.access, watch: this.bob.id, ...more });
-    return `${this.origin}${path}?${query}`;
-  }
-
-  /** Opens a page, and waits until it was told something. */
-  async tab(context, user, more) {
-    const page = await context.newPage();
-    await page.goto(this.address(user, more));
-    await this.connected(page);
-    return page;
-  }
-
-  connected = (page) => page.waitForFunction(() => window.told?.length > 0, null, { timeout: 20_000 });
 }
