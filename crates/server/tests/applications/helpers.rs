@@ -7,6 +7,7 @@ use presently_accounts::store::AccountStore;
 use presently_accounts::{Accounts, SecretKey, Settings as AccountSettings};
 use presently_sql::{OpenOptions, SqliteStores};
 use presently_testkit::http::{Answer, Call, TestServer, Visitor, text};
+use presently_testkit::{eventually, secs};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -88,13 +89,13 @@ pub(crate) async fn another_process(server: &TestServer) -> (SqliteStores, Accou
 
 /// Waits until a request of the application is refused, for a second.
 pub(crate) async fn is_refused_within_a_second(server: &TestServer, application: &Application) {
-    for _ in 0..20 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    eventually(secs(1), "the key is refused", async || {
         let answer = application.try_touch(server, json!([])).await;
-        if answer.status == 401 {
+        let is_refused = answer.status == 401;
+        if is_refused {
             answer.problem(401, "token_not_valid");
-            return;
         }
-    }
-    panic!("the key is still good after a second");
+        is_refused
+    })
+    .await;
 }

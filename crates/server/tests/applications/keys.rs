@@ -78,8 +78,8 @@ async fn a_revocation_leaves_accounts_and_users_alone() {
     application.touch(&server, vec![json!({"user_id": "0"}), json!({"user_id": "x"})]).await;
     admin.delete(&format!("{KEYS}{}", application.id)).await.is(204);
     let app = server.app();
-    // What another process does would be followed by now.
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    // What another process does is followed by now.
+    app.follow_changes().await.unwrap();
     for user in ["0", "x"] {
         assert!(app.presently().live(user).is_some(), "{user} stays until their deadline");
     }

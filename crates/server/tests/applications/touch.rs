@@ -159,7 +159,7 @@ async fn who_may_not_be_present_is_not_taken_and_named() {
     let dea = server.account("dea").await;
     admin.patch(&format!("/api/users/admin/users/{dea}/")).json(json!({"is_active": false})).await.ok();
     // Accounts that were made beside the server's API are barred when it hears of them.
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    server.app().follow_changes().await.unwrap();
     barred.push(dea);
     let users: Vec<_> = [alice].iter().chain(&barred).map(heard).collect();
     let answer = application.try_touch(&server, users).await.ok();

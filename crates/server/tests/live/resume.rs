@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use presently_testkit::http::{TICK, TestServer, Visitor, text};
 use presently_testkit::secs;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::line::{Line, PATIENCE, Socket, Stream, client, pass, until};
 
@@ -32,8 +34,8 @@ impl Told {
 }
 
 /// People who change all the time.
-async fn changes(server: &TestServer, line: &Line, people: &[Visitor]) {
-    for round in 0..ROUNDS {
+async fn changes(server: &TestServer, line: &Line, people: &[Visitor], rounds: Range<usize>) {
+    for round in rounds {
         for (place, person) in people.iter().enumerate() {
             pass(server, TICK).await;
             let activity = if (round + place) % 2 == 0 { "idle" } else { "active" };
@@ -74,53 +76,94 @@ async fn a_stream_over_a_line_that_is_cut_misses_nothing() {
         // A user changes no more than ten times a second in the long run.
         pass(&server, secs(10)).await;
         let line = Line::to(server.address()).await;
-        let before: Vec<_> = [
-            happened(&server, &people[0]).await.len(),
-            happened(&server, &people[1]).await.len(),
-            happened(&server, &people[2]).await.len(),
-        ]
-        .into();
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let watching = tokio::spawn(watch_stream(line.address, admin.clone(), query, stopped));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        changes(&server, &line, &people).await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        line.cut();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let _ = stop.send(());
-        let (told, snapshots) = watching.await.unwrap();
-        assert_eq!(snapshots, 1, "whoever comes back gets what they missed");
-        for (person, before) in people.iter().zip(before) {
-            let all = happened(&server, person).await;
-            assert_eq!(told.of(person.id), all[before - 1..], "{}", person.username);
+        let mut before = Vec::new();
+        for person in &people {
+            before.push(happened(&server, person).await.len() - 1);
+        }
+        let watching = Watching::begin(|seen| watch_stream(line.address, admin.clone(), query, seen));
+        changes_are_told(&server, &line, &people, &before, &[watching]).await;
+    }
+}
+
+/// A watcher that comes back whenever it is cut off. It ends with its test.
+struct Watching {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+/// What came to it.
+#[derive(Debug, Default)]
+struct Seen {
+    told: Told,
+    snapshots: usize,
+    /// How often it was connected.
+    opened: usize,
+}
+
+impl Watching {
+    fn begin<F: Future<Output = ()> + Send + 'static>(watch: impl FnOnce(Arc<Mutex<Seen>>) -> F) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        Self { seen: Arc::clone(&seen), task: tokio::spawn(watch(seen)) }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+
+    /// Waits until it was told all that happened to these people, each after so many changes.
+    async fn is_told(&self, server: &TestServer, people: &[Visitor], before: &[usize]) {
+        for (person, &before) in people.iter().zip(before) {
+            let all = happened(server, person).await;
+            until("the last change is told", async || self.seen().told.of(person.id).len() >= all.len() - before).await;
+            assert_eq!(self.seen().told.of(person.id), all[before..], "{}", person.username);
         }
     }
 }
 
-async fn watch_stream(
-    address: SocketAddr,
-    who: Visitor,
-    query: String,
-    mut stopped: tokio::sync::oneshot::Receiver<()>,
-) -> (Told, usize) {
-    let (mut told, mut snapshots, mut last) = (Told::default(), 0, None::<String>);
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The people change while the line is cut, and then it is cut once more; each watcher is told everything, once.
+async fn changes_are_told(server: &TestServer, line: &Line, people: &[Visitor], before: &[usize], all: &[Watching]) {
+    for watching in all {
+        until("it watches", async || watching.seen().snapshots == 1).await;
+    }
+    changes(server, line, people, 0..ROUNDS).await;
+    for watching in all {
+        watching.is_told(server, people, before).await;
+    }
+    let opened: Vec<_> = all.iter().map(|watching| watching.seen().opened).collect();
+    line.cut();
+    for (watching, opened) in all.iter().zip(opened) {
+        until("it is back", async || watching.seen().opened > opened).await;
+    }
+    // What the return might repeat comes before these.
+    changes(server, line, people, ROUNDS..ROUNDS + 2).await;
+    for watching in all {
+        watching.is_told(server, people, before).await;
+        assert_eq!(watching.seen().snapshots, 1, "whoever comes back gets what they missed");
+    }
+}
+
+async fn watch_stream(address: SocketAddr, who: Visitor, query: String, seen: Arc<Mutex<Seen>>) {
+    let mut last = None::<String>;
     loop {
         let mut request = client().get(format!("http://{address}/api/presence/events{query}")).bearer_auth(&who.access);
         if let Some(last) = &last {
             request = request.header("last-event-id", last);
         }
         let Ok(mut stream) = Stream::of(request).await else { continue };
-        loop {
-            let event = tokio::select! {
-                event = stream.next() => event,
-                _ = &mut stopped => return (told, snapshots),
-            };
-            let Some(event) = event else { break };
+        seen.lock().unwrap().opened += 1;
+        while let Some(event) = stream.next().await {
+            let mut seen = seen.lock().unwrap();
             if event.event == "snapshot" {
-                snapshots += 1;
-                event.data["presences"].as_array().unwrap().iter().for_each(|presence| told.take(presence));
+                seen.snapshots += 1;
+                event.data["presences"].as_array().unwrap().iter().for_each(|presence| seen.told.take(presence));
             } else {
-                told.take(&event.data);
+                seen.told.take(&event.data);
             }
             last = Some(event.id);
         }
@@ -133,29 +176,12 @@ async fn a_socket_over_a_line_that_is_cut_misses_nothing() {
     let admin = server.admin().await;
     let people = people(&server).await;
     let line = Line::to(server.address()).await;
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    let watching = tokio::spawn(watch_socket(line.address, admin.clone(), names(&people), stopped));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    changes(&server, &line, &people).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    line.cut();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let _ = stop.send(());
-    let (told, snapshots) = watching.await.unwrap();
-    assert_eq!(snapshots, 1, "whoever comes back gets what they missed");
-    for person in &people {
-        assert_eq!(told.of(person.id), happened(&server, person).await, "{}", person.username);
-    }
+    let watching = Watching::begin(|seen| watch_socket(line.address, admin.clone(), names(&people), seen));
+    changes_are_told(&server, &line, &people, &[0; 3], &[watching]).await;
     assert_eq!(server.history(admin.id).await, ["offline->online"], "the watcher came back in time, each time");
 }
 
-async fn watch_socket(
-    address: SocketAddr,
-    who: Visitor,
-    users: Vec<String>,
-    mut stopped: tokio::sync::oneshot::Receiver<()>,
-) -> (Told, usize) {
-    let (mut told, mut snapshots) = (Told::default(), 0);
+async fn watch_socket(address: SocketAddr, who: Visitor, users: Vec<String>, seen: Arc<Mutex<Seen>>) {
     let mut at: Option<(Value, Value)> = None;
     let authorization = format!("Bearer {}", who.access);
     loop {
@@ -165,16 +191,13 @@ async fn watch_socket(
             watch["epoch"] = epoch.clone();
             watch["seq"] = seq.clone();
         }
+        seen.lock().unwrap().opened += 1;
         socket.say(watch);
-        loop {
-            let frame = tokio::select! {
-                frame = socket.frame_if_any() => frame,
-                _ = &mut stopped => return (told, snapshots),
-            };
-            let Some(frame) = frame else { break };
+        while let Some(frame) = socket.frame_if_any().await {
+            let mut seen = seen.lock().unwrap();
             match frame["type"].as_str().unwrap() {
                 "snapshot" => {
-                    snapshots += 1;
+                    seen.snapshots += 1;
                     at = Some((frame["epoch"].clone(), frame["seq"].clone()));
                 }
                 "diff" => {
@@ -184,7 +207,7 @@ async fn watch_socket(
                 }
                 _ => continue,
             }
-            frame["presences"].as_array().unwrap().iter().for_each(|presence| told.take(presence));
+            frame["presences"].as_array().unwrap().iter().for_each(|presence| seen.told.take(presence));
         }
     }
 }
@@ -246,24 +269,12 @@ async fn a_line_that_doubles_every_connection_tells_nothing_twice_and_leaves_no_
     let people = people(&server).await;
     let line = Line::to(server.address()).await;
     line.double();
-    let (stop_stream, stream_stopped) = tokio::sync::oneshot::channel();
-    let (stop_socket, socket_stopped) = tokio::sync::oneshot::channel();
     let query = format!("?users={}", names(&people).join(","));
-    let stream = tokio::spawn(watch_stream(line.address, admin.clone(), query, stream_stopped));
-    let socket = tokio::spawn(watch_socket(line.address, admin.clone(), names(&people), socket_stopped));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    changes(&server, &line, &people).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    line.cut();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let _ = (stop_stream.send(()), stop_socket.send(()));
-    for watching in [stream, socket] {
-        let (told, snapshots) = watching.await.unwrap();
-        assert_eq!(snapshots, 1);
-        for person in &people {
-            assert_eq!(told.of(person.id), happened(&server, person).await, "{}", person.username);
-        }
-    }
+    let stream = Watching::begin(|seen| watch_stream(line.address, admin.clone(), query, seen));
+    let socket = Watching::begin(|seen| watch_socket(line.address, admin.clone(), names(&people), seen));
+    let both = [stream, socket];
+    changes_are_told(&server, &line, &people, &[0; 3], &both).await;
+    drop(both);
 
     // Every socket was two sessions; all of them end with what carried them.
     line.cut();

@@ -1,7 +1,5 @@
 //! The server stops and starts.
 
-use std::time::Duration;
-
 use presently_testkit::http::{OneNode, TestServer};
 use presently_testkit::secs;
 
@@ -46,7 +44,6 @@ async fn a_socket_behind_a_line_finds_the_server_of_after_the_restart() {
     server.crash_for(secs(0)).await;
     line.lead_to(server.address());
     line.cut();
-    tokio::time::sleep(Duration::from_millis(50)).await;
     let mut socket = Socket::open(line.address, &alice).await;
     let snapshot = socket.watch(&[alice.id]).await;
     assert_eq!(snapshot["presences"][0]["status"], "online");
