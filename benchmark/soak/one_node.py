@@ -95,6 +95,8 @@ class OneNode(World):
 
     def dies(self, node, kindly=False):
         at = now()
+        # Who is asked to stop while the disk is full can keep no more than who is killed.
+        kindly = kindly and self.lost_from(at) == at - LOSS_S
         if not kindly:
             self.hard = [*self.hard[-9:], at]
         self.possible.begin(at if kindly else self.lost_from(at))
