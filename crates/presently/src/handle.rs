@@ -21,7 +21,6 @@ use crate::restore;
 use crate::shard::{SHARDS, Shards};
 use crate::shared::Shared;
 use crate::store::{Store, StoreError};
-use crate::subscribe::Board;
 use crate::sweeper;
 use crate::task::supervise;
 use crate::upkeep;
@@ -110,7 +109,6 @@ impl Presently {
             store,
             shards,
             queue: Queue::default(),
-            board: Board::new(),
             stream: Stream::new(epoch, index_seed),
             cluster,
             anew: tokio::sync::Semaphore::new(ANEW_MAX),
@@ -255,7 +253,6 @@ impl Presently {
             Err(error) => Err(error),
         };
         self.life.tasks.lock().abort();
-        shared.board.close();
         shared.stream.close();
         // Whoever still waits is told by the end of their channel.
         drop(shared.queue.take());
@@ -303,7 +300,6 @@ impl Tasks {
 impl Drop for Life {
     fn drop(&mut self) {
         self.tasks.get_mut().abort();
-        self.shared.board.close();
         self.shared.stream.close();
     }
 }

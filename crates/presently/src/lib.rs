@@ -68,7 +68,6 @@ mod restore;
 mod shard;
 mod shared;
 pub mod store;
-mod subscribe;
 mod sweeper;
 mod task;
 mod upkeep;
@@ -85,5 +84,4 @@ pub use presently_core::{
     Timestamp, Transition, UserId,
 };
 pub use privacy::{Viewer, Visibility};
-pub use subscribe::{Told, Transitions};
-pub use watch::{Diff, Epoch, NoPosition, Position, Resumed, Snapshot, WatchError, Watcher};
+pub use watch::{Diff, Epoch, NoPosition, Position, Resumed, Snapshot, Told, Transitions, WatchError, Watcher};

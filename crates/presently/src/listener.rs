@@ -70,7 +70,7 @@ impl Heard {
 pub(crate) async fn listen(shared: Arc<Shared>) {
     let mut failing = false;
     while wait(&shared).await {
-        shared.board.end_opening();
+        shared.stream.end_opening();
         let appended = append(&shared).await;
         if let Err(error) = &appended
             && !failing

@@ -17,9 +17,8 @@ use crate::reads::concluded;
 use crate::shard::{SHARDS, Shard, VISIT_STEP};
 use crate::shared::{Known, Outcome, Shared};
 use crate::store::{Audience, Sight, TransitionRow, VeilRow};
-use crate::subscribe::Transitions;
 use crate::veil::{Veil, Veils};
-use crate::{Counts, Limits, Presence, Status, Timestamp, UserId};
+use crate::{Counts, Limits, Presence, Status, Timestamp, Transitions, UserId};
 
 /// Users asked of the store in one call.
 const CALL_MAX: usize = 10_000;
@@ -194,7 +193,7 @@ impl Presently {
     /// [`subscribe`](Self::subscribe) to what `viewer` may know.
     #[must_use]
     pub fn subscribe_seen_by(&self, viewer: Viewer) -> Transitions {
-        self.shared().board.subscribe(viewer, self.shared().config.visibility)
+        self.shared().stream.subscribe(viewer, self.shared().config.visibility)
     }
 
     /// Makes the user invisible to everybody but admins and themselves, or visible again, durably: across logins and restarts,

@@ -10,8 +10,7 @@ use crate::privacy::Viewer;
 use crate::shard::presence;
 use crate::shared::Known;
 use crate::store::{NetChange, Sight, TransitionRow};
-use crate::subscribe::Transitions;
-use crate::{Counts, Explanation, Now, Policy, Presence, Status, Timestamp, UserId};
+use crate::{Counts, Explanation, Now, Policy, Presence, Status, Timestamp, Transitions, UserId};
 
 impl Presently {
     /// Whether the user is shown online (away is not).

@@ -17,7 +17,6 @@ use crate::outbox::queue::{Kept, Queue};
 use crate::restore::Restored;
 use crate::shard::{Shard, Shards};
 use crate::store::Store;
-use crate::subscribe::Board;
 use crate::veil::{VeilCount, changes};
 use crate::watch::Stream;
 
@@ -27,7 +26,6 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shards: Shards,
     pub(crate) queue: Queue,
-    pub(crate) board: Board,
     /// What watchers are told.
     pub(crate) stream: Stream,
     /// The other nodes, if there may be some.

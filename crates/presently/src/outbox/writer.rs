@@ -401,7 +401,7 @@ impl Writer {
                 filled += 1 + shared.stream.tell(now, log, presence, audience, shared.config.visibility, &mut wake);
             }
             if let Change::Effect(Effect::Announce(transition)) | Change::Announce(transition, _) = change {
-                shared.board.tell(transition, audience);
+                shared.stream.tell_all(transition, audience);
             }
             if filled > MAILBOXES_MAX {
                 filled = 0;

@@ -4,6 +4,7 @@
 //! - `stream`: the one sequence of what is told, and the last of it for those who come back
 //! - `index`: who watches whom
 //! - `mailbox`: what a watcher was told and did not read yet
+//! - `subscribe`: every transition, for who watches nobody in particular
 //! - `watcher`: the handle
 
 use std::fmt;
@@ -15,9 +16,11 @@ use crate::{Error, Presence};
 mod index;
 mod mailbox;
 mod stream;
+mod subscribe;
 mod watcher;
 
 pub(crate) use stream::{EpochChange, Stream};
+pub use subscribe::{Told, Transitions};
 pub use watcher::Watcher;
 
 /// Which life of the process, or of the log of a cluster, a number belongs to: random at each start.

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
-use presently_core::{Presence, Tick};
+use presently_core::{Presence, Tick, Transition};
 use tokio::sync::watch;
 
 use super::index::Index;
 use super::mailbox::Mailbox;
+use super::subscribe::{Board, Transitions};
 use super::{Epoch, Position};
 use crate::privacy::{Viewer, Visibility};
 use crate::store::Audience;
@@ -45,6 +46,8 @@ const NONE: u64 = u64::MAX;
 
 pub(crate) struct Stream {
     pub(crate) index: Index,
+    /// Who hears of every transition.
+    board: Board,
     memory: Mutex<Memory>,
     hasher: FixedState,
     /// Everything decided up to this number was told.
@@ -99,6 +102,7 @@ impl Stream {
         let hasher = FixedState::with_seed(seed);
         Self {
             index: Index::new(hasher.clone()),
+            board: Board::new(),
             memory: Mutex::new(memory),
             hasher,
             told_up_to: watch::Sender::new(0),
@@ -161,7 +165,22 @@ impl Stream {
         act(Position { epoch: memory.epoch, seq: memory.seq })
     }
 
-    /// Tells a transition to all whom it concerns; those who must be woken for it are added to `wake`. Returns how many were told.
+    /// From now on [`tell_all`](Self::tell_all) is heard by the one who has the answer, as `viewer` may know of it.
+    pub(crate) fn subscribe(&self, viewer: Viewer, visibility: Visibility) -> Transitions {
+        self.board.subscribe(viewer, visibility)
+    }
+
+    /// From now on a new subscriber hears what comes, and nothing of before.
+    pub(crate) fn end_opening(&self) {
+        self.board.end_opening();
+    }
+
+    /// Tells a transition to who hears of every one.
+    pub(crate) fn tell_all(&self, transition: Transition, audience: Audience) {
+        self.board.tell(transition, audience);
+    }
+
+    /// Tells a presence to all whom it concerns; those who must be woken for it are added to `wake`. Returns how many were told.
     /// `log` is its place in the log, if it has one.
     pub(crate) fn tell(
         &self,
@@ -268,6 +287,7 @@ impl Stream {
 
     /// Watchers read what was told, and then the end.
     pub(crate) fn close(&self) {
+        self.board.close();
         self.index.close();
         self.told_up_to(u64::MAX);
     }
