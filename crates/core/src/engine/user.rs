@@ -29,7 +29,7 @@ pub(super) struct User {
 #[derive(Debug, Default)]
 pub(super) struct Rare {
     /// By source, weakest first.
-    overrides: [Option<Standing>; 3],
+    overrides: [Option<Standing>; Source::ALL.len()],
     pub(super) held: Option<Held>,
     pub(super) barred: bool,
 }
