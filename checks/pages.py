@@ -57,5 +57,17 @@ for page in ABOUT_THE_CODE:
                 names += 1
                 wrong += [f"{page}:{number}: nothing is called {word} ({code})" for word in code.split("::") if word not in words]
 
+# The picture of ARCHITECTURE.md has the arrows of the crates that ship, and no others.
+picture = re.search(r"```mermaid\nflowchart TD\n(.*?)```", open("ARCHITECTURE.md", encoding="utf-8").read(), re.S)[1]
+drawn = {(a, b) for a, many in re.findall(r"^ +(\w+) --> ([\w &]+)$", picture, re.M) for b in many.split(" & ")}
+built = set()
+for name in tracked:
+    crate = re.fullmatch(r"crates/(\w+)/Cargo\.toml", name)
+    if crate and crate[1] != "testkit":
+        needs = open(name, encoding="utf-8").read().partition("\n[dependencies]\n")[2].partition("\n[")[0]
+        built |= {(crate[1], (b or "-presently")[1:]) for b in re.findall(r"^presently(-\w+)?\b", needs, re.M)}
+wrong += [f"ARCHITECTURE.md: the arrow {a} -> {b} is drawn, and there is none" for a, b in sorted(drawn - built)]
+wrong += [f"ARCHITECTURE.md: the arrow {a} -> {b} is missing" for a, b in sorted(built - drawn)]
+
 print("\n".join([*wrong, f"{len(pages)} pages, {names} names"]))
 sys.exit(bool(wrong) or not pages or not names)
