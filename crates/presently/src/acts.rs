@@ -401,19 +401,35 @@ impl Presently {
     /// [`act`](Self::act) for what leaves the user offline and seen now, also when they were offline before.
     async fn depart(&self, user: &str, input: Input<'_>) -> Result<Presence, Error> {
         let shared = self.shared();
+        let decided = self.with_row(user, |shard, row| {
+            let known = shard.engine.presence(user).is_some_and(|presence| presence.since.is_some());
+            let row = match row {
+                _ if known || shared.queue.overlay(shared.clock.now().tick, user).is_some() => None,
+                Some(row) => row,
+                None => return None,
+            };
+            Some(shared.decide_then(shard, input.clone(), departed(user.into(), row)))
+        });
+        self.conclude(user, decided.await??.made().await?).await
+    }
+
+    /// Calls `step` under the lock of the user's shard, with no row first. As long as it answers `None`, it is called again with what the
+    /// store knows (`Some(None)` is nothing) and of that very moment: not when anything was decided in the shard meanwhile, unless that
+    /// happened each time.
+    pub(crate) async fn with_row<T>(
+        &self,
+        user: &str,
+        mut step: impl FnMut(&mut Shard, Option<Option<PresenceRow>>) -> Option<T>,
+    ) -> Result<T, Error> {
         let mut asked: Option<(u64, Option<PresenceRow>)> = None;
-        for round in 0..ROUNDS_MAX {
-            let step = shared.shards.with(user, |shard| {
-                let known = shard.engine.presence(user).is_some_and(|presence| presence.since.is_some());
-                let row = match &asked {
-                    _ if known || shared.queue.overlay(shared.clock.now().tick, user).is_some() => None,
-                    Some((decided, row)) if *decided == shard.decided || round + 1 == ROUNDS_MAX => row.clone(),
-                    _ => return Err(shard.decided),
-                };
-                Ok(shared.decide_then(shard, input.clone(), departed(user.into(), row)))
+        for round in 1..=ROUNDS_MAX {
+            let stepped = self.shared().shards.with(user, |shard| {
+                let of_this_moment = |decided: u64| decided == shard.decided || round == ROUNDS_MAX;
+                let row = asked.take().filter(|&(decided, _)| of_this_moment(decided)).map(|(_, row)| row);
+                step(shard, row).ok_or(shard.decided)
             });
-            match step {
-                Ok(decided) => return self.conclude(user, decided?.made().await?).await,
+            match stepped {
+                Ok(done) => return Ok(done),
                 Err(decided) => asked = Some((decided, self.ask(user).await?)),
             }
         }
@@ -442,7 +458,7 @@ impl Presently {
         }
     }
 
-    pub(crate) async fn ask(&self, user: &str) -> Result<Option<PresenceRow>, Error> {
+    async fn ask(&self, user: &str) -> Result<Option<PresenceRow>, Error> {
         let mut rows = self.shared().store.presences(&[user.into()]).await?;
         Ok(rows.pop().flatten())
     }

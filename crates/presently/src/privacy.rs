@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use presently_core::{Engine, Reason, Transition};
 
+use crate::acts::Decided;
 use crate::cluster::{Decision, Wish};
 use crate::config::Error;
 use crate::handle::Presently;
@@ -26,8 +27,6 @@ const CALL_MAX: usize = 10_000;
 const LOOKS_MAX: usize = 1024;
 /// Locked steps of a visit between two yields: 16,384 users, a fraction of a millisecond.
 const STEPS_AT_ONCE: usize = 32;
-/// How often becoming invisible is put off because the shard did not stand still.
-const ROUNDS_MAX: usize = 8;
 
 /// Who looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,42 +210,17 @@ impl Presently {
         }
         let shared = self.shared();
         shared.closed()?;
-        let mut asked = None;
-        for round in 0..ROUNDS_MAX {
-            let step: Result<_, Error> = shared.shards.with(user, |shard| {
-                let known = shared.known(shard, user);
-                // What others saw must be known before it is frozen, and only the store may know of one who is offline.
-                let row = match &asked {
-                    _ if !invisible || known.complete || is_there(&known) => None,
-                    Some((decided, row)) if *decided == shard.decided || round + 1 == ROUNDS_MAX => Option::clone(row),
-                    _ => return Ok(Err(shard.decided)),
-                };
-                let truth = concluded(user, known, row);
-                let shown = match shard.veils.get(user) {
-                    Some(veil) if veil.hidden == invisible => None,
-                    Some(veil) => Some(veil.seen(truth)),
-                    None if !invisible => None,
-                    None => Some(truth),
-                };
-                let name = UserId::from(user);
-                let finish = move |shared: &Shared, shard: &mut Shard, outcome| shared.conclude(shard, &name, outcome);
-                let Some(Presence { last_seen, since, .. }) = shown else {
-                    let now = shared.clock.now();
-                    return Ok(Ok(Decision::Made(finish(shared, shard, Outcome::nothing(now)))));
-                };
-                let now = shared.clock.now();
-                let taken = shard.pace.take(now.tick, user);
-                taken.map_err(|retry_after| Error::TooManyChanges { retry_after })?;
-                let (user, at) = (user.into(), now.wall);
-                let shown = VeilRow { user, invisible, at, last_seen, since, since_holds: true };
-                Ok(Ok(shared.draw_then(shard, shown, finish)?))
-            });
-            match step? {
-                Ok(decided) => return self.conclude(user, decided.made().await?).await,
-                Err(decided) => asked = Some((decided, self.ask(user).await?)),
-            }
-        }
-        Err(Error::Full)
+        let decided = self.with_row(user, |shard, row| {
+            let known = shared.known(shard, user);
+            // What others saw must be known before it is frozen, and only the store may know of one who is offline.
+            let row = match row {
+                _ if !invisible || known.complete || is_there(&known) => None,
+                Some(row) => row,
+                None => return None,
+            };
+            Some(shared.veil_then(shard, user, invisible, concluded(user, known, row)))
+        });
+        self.conclude(user, decided.await??.made().await?).await
     }
 
     /// Whether the user is invisible.
@@ -257,6 +231,30 @@ impl Presently {
 }
 
 impl Shared {
+    /// Draws a veil over a user of whom this is the truth, or lifts it; nothing, where it is so already.
+    fn veil_then(
+        &self,
+        shard: &mut Shard,
+        user: &str,
+        invisible: bool,
+        truth: Presence,
+    ) -> Result<Decision<Decided>, Error> {
+        let shown = match shard.veils.get(user) {
+            Some(veil) if veil.hidden == invisible => None,
+            Some(veil) => Some(veil.seen(truth)),
+            None if !invisible => None,
+            None => Some(truth),
+        };
+        let (now, name) = (self.clock.now(), UserId::from(user));
+        let finish = move |shared: &Self, shard: &mut Shard, outcome| shared.conclude(shard, &name, outcome);
+        let Some(Presence { last_seen, since, .. }) = shown else {
+            return Ok(Decision::Made(finish(self, shard, Outcome::nothing(now))));
+        };
+        shard.pace.take(now.tick, user).map_err(|retry_after| Error::TooManyChanges { retry_after })?;
+        let (user, at) = (user.into(), now.wall);
+        self.draw_then(shard, VeilRow { user, invisible, at, last_seen, since, since_holds: true }, finish)
+    }
+
     pub(crate) async fn presences_seen_by(&self, viewer: &Viewer, users: &[UserId]) -> Result<Vec<Presence>, Error> {
         self.closed()?;
         let mut found: Vec<Option<Presence>> = Vec::with_capacity(users.len());
