@@ -27,7 +27,6 @@ pub use valkey::{Valkey, ValkeyOptions};
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// How often it is looked whether something holds.
-#[cfg(feature = "server")]
 const LOOK_EVERY: Duration = ms(10);
 
 /// `n` milliseconds.
@@ -47,7 +46,6 @@ pub fn free_port() -> u16 {
 }
 
 /// Waits until `what` holds, at most `within`.
-#[cfg(feature = "server")]
 pub async fn eventually(within: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = tokio::time::Instant::now();
     while !holds().await {

@@ -10,7 +10,7 @@ use presently_accounts::StoreError as AccountStoreError;
 use presently_accounts::store::AccountStore as _;
 use presently_sql::PostgresStores;
 use presently_sql::postgres::OpenOptions;
-use presently_testkit::Postgres;
+use presently_testkit::{Postgres, eventually};
 use sqlx::Executor as _;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout};
@@ -35,7 +35,7 @@ async fn a_server_that_was_stopped_is_unavailable_at_once_and_found_again_when_i
     assert!(began.elapsed() < Duration::from_secs(8), "400 refusals took {:?}", began.elapsed());
     assert!(stores.probe().await.is_err());
     server.start_again();
-    eventually(|| async { stores.probe().await.is_ok() }).await;
+    eventually(PATIENCE, "it is found again", async || stores.probe().await.is_ok()).await;
     assert!(kept(&stores, "alice").await.is_some());
     keep(&stores, presence("bob", Status::Online, Some(1), 1)).await;
 }
@@ -130,7 +130,7 @@ async fn connections_that_are_all_busy_are_waited_for_and_then_refused() {
         let stores = stores.clone();
         waiting.spawn(async move { stores.insert(&account(&format!("ada-{n}")), now(), None).await });
     }
-    eventually(|| async { stores.probe().await.is_err() }).await;
+    eventually(PATIENCE, "both are busy", async || stores.probe().await.is_err()).await;
     let refused = stores.account_named("ada").await.expect_err("every connection is busy");
     assert_eq!(refused, AccountStoreError::Unavailable("every connection is busy".to_owned()));
     other.execute("COMMIT").await.expect("unlocks");
@@ -140,12 +140,4 @@ async fn connections_that_are_all_busy_are_waited_for_and_then_refused() {
 
 fn online(user: &str) -> Batch {
     Batch { presences: vec![presence(user, Status::Online, Some(1), 1)], ..Batch::default() }
-}
-
-async fn eventually<F: Future<Output = bool>>(holds: impl Fn() -> F) {
-    let began = Instant::now();
-    while !holds().await {
-        assert!(began.elapsed() < PATIENCE, "it does not come to hold");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
