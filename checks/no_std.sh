@@ -19,6 +19,7 @@ crate-type = ["staticlib"]
 
 [dependencies]
 presently-core = { path = "$PWD/crates/core" }
+presently-replication = { path = "$PWD/crates/replication" }
 
 [profile.dev]
 panic = "abort"

@@ -1,5 +1,6 @@
 #![no_std]
 extern crate presently_core;
+extern crate presently_replication;
 
 struct Nothing;
 

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use presently_core::{Engine, Reason, Transition};
 
 use crate::acts::Decided;
-use crate::cluster::{Decision, Wish};
+use crate::cluster::{Command, Decision};
 use crate::config::Error;
 use crate::handle::Presently;
 use crate::newest::Newest;
@@ -393,7 +393,7 @@ impl Shared {
             return Err(Error::Full);
         }
         if let Some(cluster) = &self.cluster {
-            return self.propose_then(cluster, shard, Wish::Veil { shown }, finish);
+            return self.propose_then(cluster, shard, Command::Veil { shown }, finish);
         }
         let changes = self.draw(shard, &shown);
         Ok(Decision::Made(finish(self, shard, Outcome { changes, ..Outcome::nothing(self.clock.now()) })))

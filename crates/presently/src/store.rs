@@ -153,22 +153,7 @@ pub enum Audience {
     Others,
 }
 
-/// What others see of a user who is invisible, or was and may not be betrayed by what happened meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VeilRow {
-    /// Whose.
-    pub user: UserId,
-    /// The user is invisible; otherwise they were, until `at`.
-    pub invisible: bool,
-    /// When they became invisible, or visible again.
-    pub at: Timestamp,
-    /// The `last_seen` that others see in the place of an older one, or of any while invisible.
-    pub last_seen: Option<Timestamp>,
-    /// The `since` that others see while it holds.
-    pub since: Option<Timestamp>,
-    /// No transition came since `at`.
-    pub since_holds: bool,
-}
+pub use presently_replication::VeilRow;
 
 /// The evidence of about one second, packed: opaque to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]

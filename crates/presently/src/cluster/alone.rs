@@ -5,72 +5,34 @@
 //! what holds whatever happened since (logouts, overrides, bars, veils). That a user was set offline, or that all of their
 //! sessions ended, was said of the sessions of that moment and is not told: those that came elsewhere since would end with it.
 
-use std::collections::VecDeque;
-
 use presently_core::Input;
 use presently_core::cluster::Act;
+use presently_replication::Command;
 
 use super::Cluster;
-use super::proposals::{Finish, Given, Proposal, Wish};
+use super::proposals::{Finish, Proposal};
 use crate::config::Error;
 use crate::shard::Shard;
 use crate::shared::{Outcome, Shared};
 
-/// What was decided alone, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Journal {
-    /// With the name and count under which the log may have them all the same.
-    wishes: VecDeque<(Wish, Option<Given>)>,
-}
-
-impl Journal {
-    /// What is remembered at most; the oldest go first.
-    const MAX: usize = 100_000;
-
-    fn note(&mut self, wish: Wish, given: Option<Given>) {
-        let lasting = match &wish {
-            Wish::Veil { .. } => true,
-            Wish::Act(act) => matches!(
-                act,
-                Act::EndSession { .. }
-                    | Act::Override { ends_after: None, .. }
-                    | Act::ClearOverride { .. }
-                    | Act::Bar { .. }
-                    | Act::Unbar { .. }
-                    | Act::Forget { .. }
-            ),
-        };
-        if lasting {
-            if self.wishes.len() >= Self::MAX {
-                self.wishes.pop_front();
-            }
-            self.wishes.push_back((wish, given));
-        }
-    }
-
-    pub(super) fn take(&mut self) -> VecDeque<(Wish, Option<Given>)> {
-        std::mem::take(&mut self.wishes)
-    }
-}
-
 impl Shared {
     /// Decides a proposal without asking anybody. The caller holds the user's shard.
     pub(super) fn settle_alone(&self, cluster: &Cluster, shard: &mut Shard, proposal: Proposal) {
-        let Proposal { wish, finish, given, .. } = proposal;
-        let outcome = match &wish {
-            Wish::Act(act) => match input_of(act) {
+        let Proposal { command, completion, in_flight, .. } = proposal;
+        let outcome = match &command {
+            Command::Act(act) => match input_of(act) {
                 Some(input) => self.weigh_alone(shard, input),
                 None => return,
             },
-            Wish::Veil { shown } => {
+            Command::Veil { shown } => {
                 let changes = self.draw(shard, shown);
                 Ok(Outcome { changes, ..Outcome::nothing(self.clock.now()) })
             }
         };
         if outcome.is_ok() {
-            cluster.alone.lock().note(wish, given);
+            cluster.alone.lock().note(command, in_flight);
         }
-        if let Some(Finish::Decided(finish)) = finish {
+        if let Some(Finish::Decided(finish)) = completion {
             finish(self, outcome.map(|outcome| (shard, outcome)));
         }
     }
@@ -78,14 +40,14 @@ impl Shared {
     /// Decides what nobody else will.
     pub(super) fn settle_all_alone(&self, cluster: &Cluster, proposals: Vec<Proposal>) {
         for proposal in proposals {
-            if let Wish::Act(Act::Heard { sessions }) = &proposal.wish {
+            if let Command::Act(Act::Heard { sessions }) = &proposal.command {
                 self.own_alone(sessions);
             }
-            let Some(user) = proposal.wish.user().map(str::to_owned) else { continue };
+            let Some(user) = proposal.command.user().map(str::to_owned) else { continue };
             self.shards.with(&user, |shard| {
                 // It was proposed to the log, and what it would undo may have been followed since.
-                if is_over(shard, &proposal.wish) {
-                    if let Some(Finish::Decided(finish)) = proposal.finish {
+                if is_over(shard, &proposal.command) {
+                    if let Some(Finish::Decided(finish)) = proposal.completion {
                         finish(self, Err(Error::Ended));
                     }
                 } else {
@@ -101,10 +63,10 @@ impl Shared {
 }
 
 /// Whether it is evidence of a session that ended on somebody's word after it was proposed.
-fn is_over(shard: &Shard, wish: &Wish) -> bool {
-    match wish {
-        Wish::Act(Act::Evidence { user, session, after, .. }) => shard.engine.ended_after(*after, user, session),
-        Wish::Act(_) | Wish::Veil { .. } => false,
+fn is_over(shard: &Shard, command: &Command) -> bool {
+    match command {
+        Command::Act(Act::Evidence { user, session, after, .. }) => shard.engine.ended_after(*after, user, session),
+        Command::Act(_) | Command::Veil { .. } => false,
     }
 }
 

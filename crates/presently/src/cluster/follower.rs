@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use presently_core::Now;
-use presently_core::cluster::{Act, Verdict};
+use presently_core::cluster::Act;
+use presently_replication::{Frame, Step, Word};
 
 use super::copy;
-use super::frame::{self, Frame};
 use super::proposals::{Finish, Proposal};
 use super::term::{End, Term, unread};
 use crate::acts::APPLICATION;
@@ -38,13 +38,11 @@ pub(super) async fn follow(term: &Term<'_>) -> End {
         };
         term.shared.metrics.followed(entries.len());
         for (place, logged) in entries.iter().enumerate() {
-            if frame::founder(&logged.bytes).is_some_and(|founder| !term.followed.lock().roll.is_of(founder)) {
-                return End::Lost;
-            }
-            let end = match frame::decode(logged.seq, &logged.bytes) {
-                Ok(frame) => one(term, frame),
-                Err(_) if frame::is_of_joining(&logged.bytes) => None,
-                Err(error) => unread(logged.seq, error).err(),
+            let end = match Word::read(logged.seq, &logged.bytes) {
+                Word::Founded(founder) => term.followed.lock().founded_by(founder).err().map(End::from),
+                Word::Entry(frame) => one(term, frame),
+                Word::Knows(_) => None,
+                Word::Unread(error) => unread(logged.seq, error).err(),
             };
             if let Some(end) = end {
                 return end;
@@ -65,17 +63,21 @@ pub(super) async fn follow(term: &Term<'_>) -> End {
 /// Follows one entry.
 fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
     let Frame { entry, veil } = frame;
-    let (own, verdict) = (entry.node == term.node, term.followed.lock().roll.admit(&entry));
-    let proposal = match verdict {
-        // A repetition, unless it is a tick; or the word of one who is no member, which is proposed again.
-        Verdict::Nothing if !matches!(entry.act, Act::Tick) => None,
-        Verdict::Lost { .. } => None,
-        _ if own => term.cluster.proposals.followed(&entry),
-        _ => None,
+    let step = match term.followed.lock().admit(term.node, &entry) {
+        Ok(step) => step,
+        Err(end) => return Some(end.into()),
     };
-    match verdict {
-        Verdict::User(user) => follow_user(term, user, &entry, veil, proposal),
-        Verdict::Heard(sessions) => {
+    let own = entry.node == term.node;
+    let proposal = match step {
+        // A repetition; or the word of one who is no member, which is proposed again.
+        Step::Nothing | Step::Asks(_) | Step::Lose { .. } => None,
+        Step::User | Step::Heard | Step::Tick if own => term.cluster.proposals.followed(&entry),
+        Step::User | Step::Heard | Step::Tick => None,
+    };
+    match step {
+        Step::User => follow_user(term, &entry, veil, proposal),
+        Step::Heard => {
+            let Act::Heard { sessions } = &entry.act else { return None };
             for heard in sessions {
                 term.shared.shards.with(&heard.user, |shard| {
                     let now = Now { tick: term.shared.clock.now().tick, wall: entry.wall };
@@ -83,26 +85,23 @@ fn one(term: &Term<'_>, frame: Frame) -> Option<End> {
                 });
             }
         }
-        Verdict::Joined(node) if node != term.node => {
-            term.cluster.stand(Some(&term.followed.lock().roll));
+        Step::Asks(node) => {
+            term.cluster.stand(Some(&term.followed.lock().view));
             term.copies.ask(node);
         }
-        Verdict::Lost { node, .. } if node == term.node => return Some(End::Lost),
-        Verdict::Lost { node, heir } => {
-            let heir = heir.unwrap_or(term.node);
+        Step::Lose { node, heir } => {
             (0..SHARDS).for_each(|place| term.shared.shards.at(place, |shard| shard.engine.lose(node, heir)));
-            term.cluster.stand(Some(&term.followed.lock().roll));
+            term.cluster.stand(Some(&term.followed.lock().view));
         }
-        Verdict::Nothing if matches!(entry.act, Act::Joined) && !own => term.copies.ask(entry.node),
-        Verdict::Nothing if matches!(entry.act, Act::Tick) => {
-            term.cluster.stand(Some(&term.followed.lock().roll));
-            if let Some(Finish::Reached(told)) = proposal.and_then(|proposal| proposal.finish) {
+        Step::Tick => {
+            term.cluster.stand(Some(&term.followed.lock().view));
+            if let Some(Finish::Reached(told)) = proposal.and_then(|proposal| proposal.completion) {
                 // What is told from here on is at this position, or later.
                 term.shared.queue.followed(entry.seq);
                 let _ = told.send(());
             }
         }
-        Verdict::Joined(_) | Verdict::Nothing => {}
+        Step::Nothing => {}
     }
     None
 }
@@ -124,16 +123,16 @@ fn charge(shared: &Shared, shard: &mut Shard, act: &Act, is_veil: bool) {
 
 fn follow_user(
     term: &Term<'_>,
-    user: &str,
     entry: &presently_core::cluster::Entry,
     veil: Option<crate::store::VeilRow>,
     proposal: Option<Proposal>,
 ) {
     let shared = term.shared;
+    let Some(user) = entry.act.user() else { return };
     let from = Logged { user, seq: entry.seq, own: entry.node == term.node };
     let finish = proposal.and_then(|proposal| {
         shared.metrics.settled(shared.clock.now().tick - proposal.at);
-        match proposal.finish? {
+        match proposal.completion? {
             Finish::Decided(finish) => Some(finish),
             Finish::Reached(_) => None,
         }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use presently_core::cluster::Node;
+use presently_replication::{Word, founded};
 
 use super::follower;
-use super::frame::{self, Knows};
 use super::joiner::{LOOK_EVERY, append_frames, engines, restore, start};
 use super::term::{End, Term};
 
@@ -15,24 +15,24 @@ const OTHERS_WITHIN: Duration = Duration::from_millis(1500);
 
 /// How far this node had followed the log of another epoch.
 pub(super) fn last_followed(term: &Term<'_>) -> Option<(u64, u64)> {
-    let before = term.cluster.before.lock();
-    before.node?;
-    let epoch = before.ancestry.epoch().filter(|&epoch| epoch != term.epoch)?;
-    Some((epoch, before.followed.seq))
+    term.cluster.before.lock().other_log(term.epoch)
 }
 
 /// Whoever had followed the same log further than this node, which is about to go on with what it has. The bus has lost the log; the others
 /// find out in this moment too, and are waited for.
 pub(super) async fn further(term: &Term<'_>) -> Result<Option<Node>, End> {
     let Some((epoch, seq)) = last_followed(term) else { return Ok(None) };
-    let mut others = term.cluster.before.lock().followed.roll.len().saturating_sub(1);
+    let mut others = term.cluster.before.lock().followed.view.len().saturating_sub(1);
     let (mut furthest, mut node) = (seq, None);
     let mut after = term.followed.lock().seq;
     let began = term.shared.clock.now().tick;
     while others > 0 && term.shared.clock.now().tick - began < OTHERS_WITHIN {
         for logged in term.cluster.bus.read(term.epoch, after, follower::READ_MAX, LOOK_EVERY).await? {
             after = logged.seq;
-            let Some(knows) = Knows::decode(&logged.bytes).filter(|knows| knows.epoch == epoch) else { continue };
+            let Word::Knows(knows) = Word::read(logged.seq, &logged.bytes) else { continue };
+            if knows.epoch != epoch {
+                continue;
+            }
             others = others.saturating_sub(1);
             if knows.seq > furthest {
                 (furthest, node) = (knows.seq, Some(knows.node));
@@ -59,22 +59,14 @@ pub(super) fn found(term: &Term<'_>, others: impl IntoIterator<Item = Node>) {
             shard.engine = engine;
         });
     }
-    let mut before = term.cluster.before.lock();
-    let mut roll = std::mem::take(&mut before.followed.roll);
-    let followed = before.followed.seq;
-    before.ancestry.go_on(followed, term.epoch, seq);
-    drop(before);
-    roll.found(term.node, others);
-    term.followed.lock().roll = roll;
-    let journal = term.cluster.alone.lock().take();
-    // Nobody else needs to be told.
-    drop(journal);
+    *term.followed.lock() = term.cluster.before.lock().found(term.node, others, term.epoch, seq);
+    term.cluster.alone.lock().clear();
     start(term);
 }
 
 /// Begins it in a log in which others wait for a copy, or have another state.
 pub(super) async fn found_anew(term: &Term<'_>, others: Vec<Node>) -> Result<(), End> {
-    append_frames(term, &[frame::founded(term.node)]).await?;
+    append_frames(term, &[founded(term.node)]).await?;
     let waiting = others.clone();
     found(term, others);
     waiting.into_iter().filter(|&node| node != term.node).for_each(|node| term.copies.ask(node));

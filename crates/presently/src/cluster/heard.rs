@@ -13,7 +13,8 @@ use presently_core::cluster::{Act, HeardSession, Node};
 use presently_core::{Activity, Now, Timestamp};
 
 use super::Cluster;
-use super::proposals::{Proposal, Refusal, Wish};
+use super::Command;
+use super::proposals::{Proposal, Refusal};
 use super::term::{End, Term};
 use crate::shard::Shard;
 use crate::shared::Shared;
@@ -88,13 +89,13 @@ pub(super) fn hand_in(shared: &Shared, cluster: &Cluster) {
             sessions.push(heard);
         }
         let now = shared.clock.now();
-        let wish = Wish::Act(Act::Heard { sessions });
-        let proposal = Proposal { wish, wall: now.wall, at: now.tick, given: None, finish: None };
+        let command = Command::Act(Act::Heard { sessions });
+        let proposal = Proposal::new(command, now.wall, now.tick);
         match cluster.proposals.push(proposal) {
             Ok(()) => {}
             Err(Refusal::Alone(proposal)) => shared.settle_all_alone(cluster, vec![*proposal]),
             Err(Refusal::Full(proposal)) => {
-                if let Wish::Act(Act::Heard { sessions }) = proposal.wish {
+                if let Command::Act(Act::Heard { sessions }) = proposal.command {
                     sessions.into_iter().chain(gathered.by_ref()).for_each(|heard| cluster.gathered.note(heard));
                 }
             }

@@ -13,15 +13,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use presently_core::cluster::{Act, Ancestry, Node, Verdict};
+use presently_core::cluster::{Act, Ancestry, Node};
 use presently_core::{Effect, Engine, Now, UserId};
+use presently_replication::snapshot::{self, Record};
+use presently_replication::{Command, Followed, Frame, Incoming, Knows, LOST, Step, Word, founded, word_of};
 
-use super::copy::{self, Record};
+use super::copy;
 use super::founder::{found, found_anew, further, last_followed};
-use super::frame::{self, Frame, Knows};
-use super::proposals::{Finish, Proposal, Wish};
-use super::roll::Roll;
-use super::term::{End, Followed, Term, turn_away, unread};
+use super::proposals::{Finish, Proposal};
+use super::term::{End, Term, turn_away, unread};
 use super::{Cluster, follower, keeper};
 use crate::bus::{self, BusError, Joined};
 use crate::outbox::entry::Logged;
@@ -33,8 +33,6 @@ use crate::watch::{Epoch, EpochChange};
 /// How long one who joins waits for the next chunk of its copy before it asks again.
 const CHUNK_WITHIN: Duration = Duration::from_secs(5);
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Entries held back until the copy is there: with more of them, the copy is asked for again.
-const BUFFERED_MAX: usize = 1_000_000;
 /// Claims appended at once.
 const CLAIMS: usize = 1024;
 /// How long it is waited until the log comes to what was put into it.
@@ -47,13 +45,13 @@ pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result
     let drawn = || getrandom::u64().map_err(|error| End::CutOff(BusError::Refused(format!("no randomness: {error}"))));
     let (node, new_epoch) = (Node(drawn()?.max(1)), drawn()?.max(1));
     cluster.proposals.begin_again();
-    let joined = frame::encode(node, cluster.proposals.next_count(), now.wall, &Wish::Act(Act::Joined));
+    let joined = word_of(node, cluster.proposals.next_count(), now.wall, Act::Joined);
     let before = cluster.unanswered.lock().replace(node);
     let Joined { epoch, seq, peers } = cluster.bus.join(bus::Node(node.0), new_epoch, &joined).await?;
     *cluster.unanswered.lock() = None;
     if let Some(before) = before {
         // Nobody is to wait for a node that does not know that it is one.
-        let _ = cluster.bus.leave(bus::Node(before.0), epoch, frame::LOST).await;
+        let _ = cluster.bus.leave(bus::Node(before.0), epoch, LOST).await;
     }
     cluster.node.store(node.0, Ordering::Release);
     cluster.epoch.store(epoch, Ordering::Release);
@@ -63,7 +61,7 @@ pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result
         node,
         epoch,
         renewed: Mutex::new(now.tick),
-        followed: Mutex::new(Followed { seq, roll: Roll::default() }),
+        followed: Mutex::new(Followed { seq, ..Followed::default() }),
         copies: copy::Copies::default(),
     };
     tokio::select! {
@@ -80,7 +78,7 @@ async fn begin(term: &Term<'_>, mut peers: Vec<bus::Node>) -> Result<(), End> {
             return Ok(());
         };
         tracing::info!(node = further.0, "another node knows more; it founds the cluster");
-        append_frames(term, &[frame::founded(further)]).await?;
+        append_frames(term, &[founded(further)]).await?;
         peers.push(bus::Node(further.0));
     } else if let Some((epoch, seq)) = last_followed(term) {
         append_frames(term, &[Knows { node: term.node, epoch, seq }.encode()]).await?;
@@ -101,7 +99,7 @@ pub(super) fn start(term: &Term<'_>) {
     let followed = term.followed.lock();
     let change = EpochChange { epoch: Epoch(term.epoch), log: Some(followed.seq) };
     term.shared.queue.change_epoch(change, term.shared.clock.now().tick);
-    term.cluster.stand(Some(&followed.roll));
+    term.cluster.stand(Some(&followed.view));
     term.cluster.proposals.open();
     // Says that this node is complete.
     term.cluster.propose(term.shared, Act::Tick);
@@ -120,7 +118,7 @@ async fn append(term: &Term<'_>, acts: &[Act]) -> Result<u64, End> {
     let mut frames = Vec::with_capacity(acts.len());
     for act in acts {
         count = term.cluster.proposals.next_count();
-        frames.push(frame::encode(term.node, count, wall, &Wish::Act(act.clone())));
+        frames.push(word_of(term.node, count, wall, act.clone()));
     }
     append_frames(term, &frames).await?;
     Ok(count)
@@ -142,9 +140,8 @@ struct Joining<'a> {
     term: &'a Term<'a>,
     engines: Vec<Engine>,
     veils: Vec<Veils>,
-    roll: Roll,
     ancestry: Ancestry,
-    seq: u64,
+    followed: Followed,
     /// The last count of this node that was followed.
     own: u64,
     /// This node knew nothing before.
@@ -160,46 +157,44 @@ impl<'a> Joining<'a> {
             term,
             engines: engines(term),
             veils: (0..SHARDS).map(|_| Veils::default()).collect(),
-            roll: Roll::default(),
             ancestry: Ancestry::new(),
-            seq: 0,
+            followed: Followed::default(),
             own: 0,
             fresh: false,
             kept: Vec::new(),
         };
-        let read = Mutex::new(Read {
-            frames: Vec::new(),
-            to: term.followed.lock().seq,
-            givers: peers.into_iter().map(|peer| Node(peer.0)).collect(),
-            waiting: vec![term.node],
-        });
+        let read = Mutex::new(Incoming::new(
+            term.node,
+            term.followed.lock().seq,
+            peers.into_iter().map(|peer| Node(peer.0)).collect(),
+        ));
         // A chunk that is on its way when the call is dropped is lost; a read is not.
         let complete = tokio::select! {
             complete = joining.take_chunks(&read) => complete?,
             end = read_on(term, &read) => return Err(end),
         };
-        let Read { frames, to, waiting, .. } = read.into_inner();
+        let Incoming { words, to, waiting, .. } = read.into_inner();
         if !complete {
             // Whoever knew more is gone.
             term.followed.lock().seq = to;
             found_anew(term, waiting).await?;
             return Ok(None);
         }
-        for frame in frames {
-            joining.follow(&frame);
+        for (seq, word) in words {
+            joining.hear(seq, &word)?;
         }
         Ok(Some(joining))
     }
 
     /// Takes all chunks; false when nobody is left who could give them.
-    async fn take_chunks(&mut self, read: &Mutex<Read>) -> Result<bool, End> {
+    async fn take_chunks(&mut self, read: &Mutex<Incoming>) -> Result<bool, End> {
         let (term, shared) = (self.term, self.term.shared);
         let (mut next, mut newest) = (0, shared.clock.now().tick);
         loop {
             let chunk = term.cluster.bus.take_chunk(term.me(), LOOK_EVERY).await?;
             let now = shared.clock.now();
             let Some(chunk) = chunk else {
-                if read.lock().givers.is_empty() {
+                if read.lock().donors.is_empty() {
                     return Ok(false);
                 }
                 if now.tick - newest >= CHUNK_WITHIN {
@@ -209,7 +204,7 @@ impl<'a> Joining<'a> {
                 }
                 continue;
             };
-            let number = copy::number(&chunk).ok_or(End::Lost)?;
+            let number = snapshot::number(&chunk).ok_or(End::Lost)?;
             if number == 0 && next != 0 {
                 // Another copy, because this one was asked for twice or its giver is gone.
                 self.engines = engines(term);
@@ -220,7 +215,7 @@ impl<'a> Joining<'a> {
                 // One before it is lost: the copy is asked for again when nothing more comes.
                 continue;
             }
-            let last = copy::read(&chunk, |record| self.load(now, record))?;
+            let last = snapshot::read(&chunk, SHARDS, |record| self.load(now, record))?;
             (next, newest) = (next + 1, now.tick);
             if last {
                 return Ok(true);
@@ -231,33 +226,45 @@ impl<'a> Joining<'a> {
 
     fn load(&mut self, now: Now, record: Record) {
         match record {
-            Record::Place(seq) => self.seq = seq,
-            Record::Roll(roll) => self.roll = roll,
+            Record::Place(seq) => self.followed.seq = seq,
+            Record::View(view) => self.followed.view = view,
             Record::User(place, state) => self.engines[place].load(now, state),
             // What is of the giver's own place is said with a place of the log by now.
-            Record::Past(place, past) => self.engines[place].load_past(past, self.seq),
+            Record::Past(place, past) => self.engines[place].load_past(past, self.followed.seq),
             Record::Ancestry(ancestry) => self.ancestry = ancestry,
             Record::Veil(place, veil) => drop(self.veils[place].insert(veil.user.clone(), Veil::from(&veil))),
         }
     }
 
-    fn follow(&mut self, Frame { entry, veil }: &Frame) {
-        if entry.seq <= self.seq {
-            return;
+    fn hear(&mut self, seq: u64, word: &Word) -> Result<(), End> {
+        if seq <= self.followed.seq {
+            return Ok(());
         }
-        self.seq = entry.seq;
+        match word {
+            Word::Founded(founder) => self.followed.founded_by(*founder)?,
+            Word::Entry(frame) => self.follow(frame)?,
+            Word::Knows(_) => {}
+            Word::Unread(error) => unread(seq, *error)?,
+        }
+        self.followed.seq = seq;
+        Ok(())
+    }
+
+    fn follow(&mut self, Frame { entry, veil }: &Frame) -> Result<(), End> {
+        self.followed.seq = entry.seq;
         if entry.node == self.term.node {
             self.own = self.own.max(entry.count);
         }
-        match self.roll.admit(entry) {
-            Verdict::User(user) => {
+        match self.followed.admit(self.term.node, entry)? {
+            Step::User => {
+                let Some(user) = entry.act.user() else { return Ok(()) };
                 let place = self.term.shared.shards.place(user);
                 let (engine, veils) = (&mut self.engines[place], &mut self.veils[place]);
                 let now = Now { tick: self.term.shared.clock.now().tick, wall: entry.wall };
                 let effects = match veil {
                     Some(shown) => {
                         crate::privacy::draw(engine, veils, shown);
-                        return;
+                        return Ok(());
                     }
                     // What is refused is refused everywhere.
                     None => engine.follow(now, entry).unwrap_or_default(),
@@ -271,19 +278,20 @@ impl<'a> Joining<'a> {
                     crate::veil::changes(veils, &VeilCount::default(), effects);
                 }
             }
-            Verdict::Heard(sessions) => {
+            Step::Heard => {
+                let Act::Heard { sessions } = &entry.act else { return Ok(()) };
                 let now = Now { tick: self.term.shared.clock.now().tick, wall: entry.wall };
                 for heard in sessions {
                     let place = self.term.shared.shards.place(&heard.user);
                     self.engines[place].follow_heard(now, entry.node, heard);
                 }
             }
-            Verdict::Lost { node, heir } => {
-                let heir = heir.unwrap_or(self.term.node);
+            Step::Lose { node, heir } => {
                 self.engines.iter_mut().for_each(|engine| engine.lose(node, heir));
             }
-            Verdict::Joined(_) | Verdict::Nothing => {}
+            Step::Asks(_) | Step::Tick | Step::Nothing => {}
         }
+        Ok(())
     }
 
     /// Claims what only this node knows, and follows until the copy has it. Most of it while this node still decides alone; then,
@@ -316,7 +324,7 @@ impl<'a> Joining<'a> {
                 {
                     let before = term.cluster.before.lock();
                     let mut claim = |act| claims.push(act);
-                    shared.shards.at(place, |shard| before.claims(&shard.engine, copy, &self.ancestry, &mut claim));
+                    shared.shards.at(place, |shard| before.reassert(&shard.engine, copy, &self.ancestry, &mut claim));
                 }
                 tokio::task::yield_now().await;
             }
@@ -333,20 +341,12 @@ impl<'a> Joining<'a> {
         let term = self.term;
         let began = term.shared.clock.now().tick;
         loop {
-            let entries = term.cluster.bus.read(term.epoch, self.seq, follower::READ_MAX, LOOK_EVERY).await?;
+            let entries = term.cluster.bus.read(term.epoch, self.followed.seq, follower::READ_MAX, LOOK_EVERY).await?;
             let full = entries.len() >= follower::READ_MAX;
             for logged in &entries {
-                if frame::founder(&logged.bytes).is_some_and(|founder| !self.roll.is_of(founder)) {
-                    return Err(End::Lost);
-                }
-                match frame::decode(logged.seq, &logged.bytes) {
-                    Ok(frame) => self.follow(&frame),
-                    Err(_) if frame::is_of_joining(&logged.bytes) => {}
-                    Err(error) => unread(logged.seq, error)?,
-                }
-                self.seq = logged.seq;
+                self.hear(logged.seq, &Word::read(logged.seq, &logged.bytes))?;
             }
-            if !self.roll.is_live(term.node) {
+            if !self.followed.view.is_live(term.node) {
                 return Err(End::Lost);
             }
             if self.own >= count && !full {
@@ -376,8 +376,8 @@ impl<'a> Joining<'a> {
                 let now = shared.clock.now();
                 if !self.fresh {
                     // What was heard while the last claims were on their way.
-                    let mut claim = |act| late.push(Wish::Act(act));
-                    before.claims(&shard.engine, &engine, &self.ancestry, &mut claim);
+                    let mut claim = |act| late.push(Command::Act(act));
+                    before.reassert(&shard.engine, &engine, &self.ancestry, &mut claim);
                 }
                 let effects = shared.counted(shard, |shard| {
                     let old = std::mem::replace(&mut shard.engine, engine);
@@ -390,7 +390,7 @@ impl<'a> Joining<'a> {
                     let user = user_of(&effect);
                     // The others have kept what is told when they decided it; that a session of this node's own ended, they cannot know.
                     let own = matches!(effect, Effect::ForgetSession(..));
-                    let from = Logged { user: &user, seq: self.seq, own };
+                    let from = Logged { user: &user, seq: self.followed.seq, own };
                     shared.push_from(shard, now, vec![effect], Some(from));
                 }
             });
@@ -402,17 +402,13 @@ impl<'a> Joining<'a> {
                 shared.push_from(shard, shared.clock.now(), vec![effect], Some(from));
             });
         }
-        for proposal in term.cluster.proposals.take_followed(|given| self.roll.has_followed(given)) {
-            conclude(shared, proposal, self.seq);
+        for proposal in term.cluster.proposals.take_followed(|given| self.followed.view.has_followed(given)) {
+            conclude(shared, proposal, self.followed.seq);
         }
-        let journal = term.cluster.alone.lock().take().into_iter();
-        let journal = journal.filter(|(_, given)| !given.is_some_and(|given| self.roll.has_followed(given)));
-        term.cluster.proposals.put_first(
-            late.into_iter().chain(journal.map(|(wish, _)| wish)).collect::<Vec<_>>().into_iter(),
-            shared.clock.now(),
-        );
+        late.extend(term.cluster.alone.lock().take(&self.followed.view));
+        term.cluster.proposals.put_first(late, shared.clock.now());
         term.cluster.before.lock().ancestry = self.ancestry;
-        *term.followed.lock() = Followed { seq: self.seq, roll: self.roll };
+        *term.followed.lock() = self.followed;
         start(term);
     }
 }
@@ -420,7 +416,8 @@ impl<'a> Joining<'a> {
 /// Answers for what the others have followed under a former name of this node. What followed from it they did not keep, because it was
 /// this node's to keep; all that is known of the user is kept instead.
 fn conclude(shared: &Shared, proposal: Proposal, seq: u64) {
-    let (Some(user), Some(Finish::Decided(finish))) = (proposal.wish.user().map(UserId::from), proposal.finish) else {
+    let (Some(user), Some(Finish::Decided(finish))) = (proposal.command.user().map(UserId::from), proposal.completion)
+    else {
         return;
     };
     shared.shards.with(&user, |shard| {
@@ -441,18 +438,8 @@ pub(super) fn engines(term: &Term<'_>) -> Vec<Engine> {
     engines
 }
 
-/// What was read of the log while the copy is on its way.
-struct Read {
-    frames: Vec<Frame>,
-    to: u64,
-    /// Who may have the state of all: whoever was there before, or says so.
-    givers: Vec<Node>,
-    /// Who joined since.
-    waiting: Vec<Node>,
-}
-
 /// Holds back what comes.
-async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
+async fn read_on(term: &Term<'_>, read: &Mutex<Incoming>) -> End {
     loop {
         let after = read.lock().to;
         let entries = match term.cluster.bus.read(term.epoch, after, follower::READ_MAX, follower::READ_WAIT).await {
@@ -465,35 +452,9 @@ async fn read_on(term: &Term<'_>, read: &Mutex<Read>) -> End {
         };
         let mut read = read.lock();
         for logged in entries {
-            read.to = logged.seq;
-            if let Some(founder) = frame::founder(&logged.bytes) {
-                // Nobody could give this node what it is to go on with.
-                read.givers = if founder == term.node { Vec::new() } else { vec![founder] };
+            if let Err(end) = read.hold(term.node, logged.seq, Word::read(logged.seq, &logged.bytes)) {
+                return end.into();
             }
-            let frame = match frame::decode(logged.seq, &logged.bytes) {
-                Ok(frame) => frame,
-                Err(error) if error.is_newer() => return End::Newer,
-                Err(_) => continue,
-            };
-            match frame.entry.act {
-                Act::Lost { node, .. } => {
-                    read.givers.retain(|&other| other != node);
-                    read.waiting.retain(|&other| other != node);
-                }
-                Act::Joined
-                    if !read.waiting.contains(&frame.entry.node) && !read.givers.contains(&frame.entry.node) =>
-                {
-                    read.waiting.push(frame.entry.node);
-                }
-                Act::Tick if read.waiting.contains(&frame.entry.node) && !read.givers.contains(&frame.entry.node) => {
-                    read.givers.push(frame.entry.node);
-                }
-                _ => {}
-            }
-            read.frames.push(frame);
-        }
-        if read.frames.len() > BUFFERED_MAX || !read.waiting.contains(&term.node) {
-            return End::Lost;
         }
     }
 }

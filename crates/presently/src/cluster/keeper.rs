@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use presently_core::cluster::Act;
+use presently_replication::LOST;
 
-use super::frame;
 use super::term::{End, Term};
 use crate::bus::BusError;
 
@@ -24,7 +24,7 @@ pub(super) async fn keep(term: &Term<'_>) -> End {
             std::future::pending::<()>().await;
         }
         let now = shared.clock.now().tick;
-        let late = cluster.proposals.given_at().is_some_and(|at| now - at >= FOLLOWED_WITHIN);
+        let late = cluster.proposals.in_flight_since().is_some_and(|at| now - at >= FOLLOWED_WITHIN);
         if cluster.leads() || late && cluster.is_member() {
             // Where the log has lost what it was given, this tells.
             cluster.propose(shared, Act::Tick);
@@ -35,7 +35,7 @@ pub(super) async fn keep(term: &Term<'_>) -> End {
         tried = now;
         let renewed = tokio::select! {
             biased;
-            renewed = bus.renew(term.me(), term.epoch, frame::LOST) => renewed,
+            renewed = bus.renew(term.me(), term.epoch, LOST) => renewed,
             () = shared.clock.sleep(timing.renew_every) => Err(BusError::Unavailable("it does not answer".into())),
         };
         match renewed {

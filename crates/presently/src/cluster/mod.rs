@@ -1,9 +1,7 @@
 //! One of several nodes. **Whatever changes what is shown is an entry of the one log, and every node follows the entries in order**: all
 //! decide the same, each transition once; what a live session's owner hears of it stays in the owner's memory.
 //!
-//! - `frame`: entries as bytes
 //! - `proposals`: what this node wants decided, and who waits for it
-//! - `roll`: who takes part
 //! - `term`: one membership from joining to losing it, and what runs during it: `appender`, `follower`, `keeper`
 //! - `joiner`, `copy`: beginning with another node's state, and giving it to others
 //! - `founder`: beginning with one's own
@@ -16,12 +14,10 @@ mod appender;
 mod copy;
 mod follower;
 mod founder;
-mod frame;
 mod heard;
 mod joiner;
 mod keeper;
 mod proposals;
-mod roll;
 mod term;
 mod whispers;
 
@@ -31,16 +27,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use presently_core::cluster::{Act, Ancestry, Node};
-use presently_core::{Engine, Input, Tick};
+use presently_core::cluster::{Act, Node};
+use presently_core::{Input, Tick};
+use presently_replication::{Former, Journal, LOST, View};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use proposals::{Finish, Proposal, Proposals, Refusal, Wish};
+pub(crate) use presently_replication::Command;
+pub(crate) use proposals::{Finish, Proposal, Proposals, Refusal};
 pub(crate) use term::take_part;
 pub(crate) use whispers::whisper;
 
-use self::roll::Roll;
-use self::term::Followed;
 use crate::bus::{self, Bus, BusError};
 use crate::config::Error;
 use crate::restore::Restored;
@@ -67,46 +63,19 @@ pub(crate) struct Cluster {
     /// A name under which it may have joined, without a reply.
     unanswered: Mutex<Option<Node>>,
     /// What was so when it was a member last.
-    before: Mutex<Before>,
+    before: Mutex<Former>,
     /// What was heard of other nodes' sessions and is not in the log yet.
     pub(crate) gathered: heard::Gathered,
     /// It leaves for good.
     leaving: AtomicBool,
     /// What was decided alone and is to be told to the others; the oldest go first.
-    alone: Mutex<alone::Journal>,
+    alone: Mutex<Journal>,
     /// Why this node is cut off, and since when.
     pub(crate) cut_off: Mutex<Option<(Tick, BusError)>>,
     /// What the store knew at the start, until it is taken up or not needed.
     pub(crate) restored: Mutex<Option<Restored>>,
     /// Becomes true when this node is a member or decides alone for the first time.
     pub(crate) settled: watch::Sender<bool>,
-}
-
-/// What a node knows of the cluster from when it was a member last, or is one.
-#[derive(Debug, Default)]
-struct Before {
-    /// Its name.
-    node: Option<Node>,
-    /// How far it followed the log.
-    followed: Followed,
-    /// How its state came to be.
-    ancestry: Ancestry,
-    /// When it was surely a member for the last time; before the first time, when it began.
-    since: Tick,
-    /// What it followed last may not be in the log any more.
-    trimmed: bool,
-}
-
-impl Before {
-    /// What `engine`, which was right until then, has to claim of the `copy` that is to succeed it, whose state came to be as
-    /// `theirs` says.
-    fn claims(&self, engine: &Engine, copy: &Engine, theirs: &Ancestry, claim: &mut dyn FnMut(Act)) {
-        let know = |number| {
-            let epoch = self.ancestry.epoch_of(number).filter(|_| !self.trimmed);
-            epoch.is_some_and(|epoch| theirs.knows(epoch, number))
-        };
-        engine.claims(self.since, self.followed.seq, copy, &know, claim);
-    }
 }
 
 impl Cluster {
@@ -120,7 +89,7 @@ impl Cluster {
             epoch: AtomicU64::new(0),
             others: AtomicUsize::new(0),
             unanswered: Mutex::new(None),
-            before: Mutex::new(Before { since: now, ..Before::default() }),
+            before: Mutex::new(Former::new(now)),
             gathered: heard::Gathered::default(),
             leaving: AtomicBool::new(false),
             alone: Mutex::default(),
@@ -148,11 +117,11 @@ impl Cluster {
         self.epoch.load(Ordering::Acquire)
     }
 
-    fn stand(&self, roll: Option<&Roll>) {
+    fn stand(&self, view: Option<&View>) {
         let node = Node(self.node());
-        self.others.store(roll.map_or(0, |roll| roll.len().saturating_sub(1)), Ordering::Release);
-        self.leads.store(roll.is_some_and(|roll| roll.eldest() == Some(node)), Ordering::Release);
-        self.member.store(roll.is_some(), Ordering::Release);
+        self.others.store(view.map_or(0, |view| view.len().saturating_sub(1)), Ordering::Release);
+        self.leads.store(view.is_some_and(|view| view.leader() == Some(node)), Ordering::Release);
+        self.member.store(view.is_some(), Ordering::Release);
     }
 
     /// This node and the others.
@@ -184,7 +153,7 @@ impl Cluster {
             shared.clock.sleep(LEAVE_LOOK).await;
         }
         self.leaving.store(true, Ordering::Release);
-        if let Err(error) = self.bus.leave(bus::Node(self.node()), self.epoch(), frame::LOST).await {
+        if let Err(error) = self.bus.leave(bus::Node(self.node()), self.epoch(), LOST).await {
             tracing::debug!(%error, "the lease was not given up");
         }
     }
@@ -198,7 +167,8 @@ impl Cluster {
             let (told, reached) = oneshot::channel();
             let now = shared.clock.now();
             let finish = Some(Finish::Reached(told));
-            let proposal = Proposal { wish: Wish::Act(Act::Tick), wall: now.wall, at: now.tick, given: None, finish };
+            let proposal =
+                Proposal { completion: finish, ..Proposal::new(Command::Act(Act::Tick), now.wall, now.tick) };
             match self.proposals.push(proposal) {
                 Ok(()) => {}
                 Err(Refusal::Full(_)) => return Err(Error::Full),
@@ -214,7 +184,7 @@ impl Cluster {
     /// Proposes something that nobody waits for. False when there is no room, or nobody to propose it to.
     pub(crate) fn propose(&self, shared: &Shared, act: Act) -> bool {
         let now = shared.clock.now();
-        let proposal = Proposal { wish: Wish::Act(act), wall: now.wall, at: now.tick, given: None, finish: None };
+        let proposal = Proposal::new(Command::Act(act), now.wall, now.tick);
         self.proposals.push(proposal).is_ok()
     }
 }
@@ -252,17 +222,17 @@ impl Shared {
             Some(cluster) => {
                 self.room_for(shard, &input)?;
                 let act = shard.engine.propose(self.clock.now(), &input)?;
-                self.propose_then(cluster, shard, Wish::Act(act), finish)
+                self.propose_then(cluster, shard, Command::Act(act), finish)
             }
         }
     }
 
-    /// Has a wish decided by the log, or alone while there is none.
+    /// Has a command decided by the log, or alone while there is none.
     pub(crate) fn propose_then<T: Send + 'static>(
         &self,
         cluster: &Cluster,
         shard: &mut Shard,
-        wish: Wish,
+        command: Command,
         finish: impl FnOnce(&Self, &mut Shard, Outcome) -> T + Send + 'static,
     ) -> Result<Decision<T>, Error> {
         let (told, mut made) = oneshot::channel();
@@ -271,7 +241,7 @@ impl Shared {
             let _ = told.send(decided.map(|(shard, outcome)| finish(shared, shard, outcome)));
         }));
         let now = self.clock.now();
-        let proposal = Proposal { wish, wall: now.wall, at: now.tick, given: None, finish: Some(finish) };
+        let proposal = Proposal { completion: Some(finish), ..Proposal::new(command, now.wall, now.tick) };
         match cluster.proposals.push(proposal) {
             Ok(()) => Ok(Decision::Pending(made)),
             Err(Refusal::Full(_)) => Err(Error::Full),

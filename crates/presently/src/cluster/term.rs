@@ -8,10 +8,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use presently_core::Tick;
 use presently_core::cluster::{DecodeError, Node};
+use presently_replication::{Followed, LOST};
 
 use super::copy::Copies;
-use super::roll::Roll;
-use super::{Cluster, appender, copy, follower, frame, heard, joiner, keeper, whispers};
+use super::{Cluster, appender, copy, follower, heard, joiner, keeper, whispers};
 use crate::bus::{self, BusError};
 use crate::shared::Shared;
 use crate::watch::{Epoch, EpochChange};
@@ -32,13 +32,6 @@ pub(super) struct Term<'a> {
     pub(super) followed: Mutex<Followed>,
     /// The copy for the node that joined last, until it is handed over.
     pub(super) copies: Copies,
-}
-
-/// How far the log was followed.
-#[derive(Debug, Default)]
-pub(super) struct Followed {
-    pub(super) seq: u64,
-    pub(super) roll: Roll,
 }
 
 /// Why a membership is over.
@@ -66,6 +59,16 @@ pub(super) fn unread(seq: u64, error: DecodeError) -> Result<(), End> {
 impl From<DecodeError> for End {
     fn from(error: DecodeError) -> Self {
         if error.is_newer() { Self::Newer } else { Self::Lost }
+    }
+}
+
+impl From<presently_replication::End> for End {
+    fn from(end: presently_replication::End) -> Self {
+        match end {
+            presently_replication::End::Lost => Self::Lost,
+            presently_replication::End::Trimmed => Self::Trimmed,
+            presently_replication::End::Newer => Self::Newer,
+        }
     }
 }
 
@@ -102,14 +105,14 @@ pub(crate) async fn take_part(shared: Arc<Shared>) {
             End::Lost | End::Trimmed => {
                 tracing::warn!("this node is no member any more; it joins again");
                 // It may still be one by name, which has to wait for its lease to end otherwise.
-                let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
+                let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), LOST).await;
             }
             End::CutOff(why) => go_alone(&shared, cluster, &mut alone, why),
             End::Newer => {
                 // Joining again would only end at the next such entry: whoever watches here would begin anew each time.
                 *cluster.cut_off.lock() = None;
                 go_alone(&shared, cluster, &mut alone, BusError::Newer);
-                let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), frame::LOST).await;
+                let _ = cluster.bus.leave(bus::Node(cluster.node()), cluster.epoch(), LOST).await;
                 let _ = stop.wait_for(|&stop| stop).await;
                 return;
             }
@@ -148,17 +151,13 @@ async fn one_term(shared: &Shared, cluster: &Cluster, alone: &mut bool) -> End {
     };
     *alone = false;
     *cluster.cut_off.lock() = None;
-    let members = term.followed.lock().roll.len();
+    let members = term.followed.lock().view.len();
     tracing::info!(node = term.node.0, members, "this node is a member");
     cluster.settled.send_replace(true);
     let began = shared.clock.now().tick;
     let end = term.run().await;
-    let mut before = cluster.before.lock();
-    before.node = Some(term.node);
-    before.followed = std::mem::take(&mut *term.followed.lock());
-    before.since = began.max(*term.renewed.lock());
-    before.trimmed = matches!(end, End::Trimmed);
-    drop(before);
+    let (followed, since) = (std::mem::take(&mut *term.followed.lock()), began.max(*term.renewed.lock()));
+    cluster.before.lock().ended(term.node, followed, since, matches!(end, End::Trimmed));
     end
 }
 
