@@ -48,7 +48,7 @@ pub(crate) async fn compare(shared: &Shared, present: &[UserId]) -> Result<u64, 
     }
     if mended > 0 {
         tracing::warn!(differences = mended, "the store did not say what the engine says; it is mended");
-        shared.mended.fetch_add(mended, Ordering::Relaxed);
+        shared.health.repaired.fetch_add(mended, Ordering::Relaxed);
         shared.metrics.mended.increment(mended);
         settled(shared).await?;
     }

@@ -1,11 +1,10 @@
 //! The handle that programs hold, and the life of what is behind it. **All clones are one**, and the last one that goes stops everything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bus::{Bus, BusError};
@@ -19,7 +18,7 @@ use crate::outbox::queue::Queue;
 use crate::outbox::writer;
 use crate::restore;
 use crate::shard::{SHARDS, Shards};
-use crate::shared::Shared;
+use crate::shared::{Ending, Health, Shared};
 use crate::store::{Store, StoreError};
 use crate::sweeper;
 use crate::task::supervise;
@@ -115,14 +114,9 @@ impl Presently {
             veils: VeilCount::default(),
             heard: tokio::sync::Mutex::new(Heard::new(life, opened.tick, oldest_block)),
             metrics: Metrics::new(),
-            health: Mutex::new(Ok(())),
-            evidence_health: Mutex::new(Ok(())),
-            history_dropped: AtomicU64::new(0),
-            mended: AtomicU64::new(0),
+            health: Health::new(),
             users: AtomicI64::new(0),
-            closed: AtomicBool::new(false),
-            stop: watch::Sender::new(false),
-            ended: watch::Sender::new(None),
+            ending: Ending::new(),
         });
         if let Some(restored) = restored {
             shared.restore(restored);
@@ -187,8 +181,7 @@ impl Presently {
     /// # Errors
     /// The error of the last attempt.
     pub fn health(&self) -> Result<(), StoreError> {
-        let health = self.shared().health.lock().clone();
-        health.and_then(|()| self.shared().evidence_health.lock().clone())
+        self.shared().health.now()
     }
 
     /// `Ok` while this node and the others tell each other what they decide; else why it is cut off: everything is served all the
@@ -220,8 +213,8 @@ impl Presently {
     /// # Errors
     /// When the store did not keep everything: a restart then finds what a crash would have left.
     pub async fn shutdown(&self) -> Result<(), StoreError> {
-        let mut ended = self.shared().ended.subscribe();
-        if !self.shared().closed.swap(true, Ordering::AcqRel) {
+        let mut ended = self.shared().ending.ended.subscribe();
+        if !self.shared().ending.closed.swap(true, Ordering::AcqRel) {
             let presently = self.clone();
             tokio::spawn(async move { presently.end().await });
         }
@@ -236,7 +229,7 @@ impl Presently {
         if let Some(cluster) = &shared.cluster {
             cluster.leave(shared).await;
         }
-        shared.stop.send_replace(true);
+        shared.ending.stop.send_replace(true);
         let mut too_late = shared.clock.sleep(SHUTDOWN_WITHIN);
         let kept = tokio::select! {
             kept = self.last_words() => kept,
@@ -261,7 +254,7 @@ impl Presently {
             Ok(()) => tracing::info!("everything is kept; presence ends"),
             Err(error) => tracing::error!(%error, "not everything could be kept; presence ends"),
         }
-        shared.ended.send_replace(Some(kept));
+        shared.ending.ended.send_replace(Some(kept));
     }
 
     /// What a restart cannot do without: what was heard, and what was decided.

@@ -117,7 +117,7 @@ pub(crate) async fn append(shared: &Shared) -> Result<(), StoreError> {
     let stamp = Stamp { life: heard.life, tick: shared.clock.now().tick };
     whisper(shared, stamp, whispered).await;
     if users == 0 && heard.waiting.is_empty() {
-        shared.set_evidence_health(Ok(()));
+        shared.set_journal_health(Ok(()));
         return Ok(());
     }
     heard.tidy(WAITING_MAX.max(usize::try_from(sessions).unwrap_or(usize::MAX / 2) * 2));
@@ -129,7 +129,7 @@ pub(crate) async fn append(shared: &Shared) -> Result<(), StoreError> {
         let count = heard.waiting.len().min(BLOCK_MAX);
         let block = EvidenceBlock { at, packed: pack(stamp, at, &heard.waiting[..count]) };
         let appended = shared.store.append_evidence(&block, keep_from).await;
-        shared.set_evidence_health(appended.clone());
+        shared.set_journal_health(appended.clone());
         appended?;
         heard.kept.push_back((now.tick, at));
         heard.waiting.drain(..count);

@@ -127,8 +127,8 @@ impl Presently {
             counts,
             pending: (shared.queue.len() + shared.queue.backlog()) as u64,
             evidence,
-            history_dropped: shared.history_dropped.load(Relaxed),
-            mended: shared.mended.load(Relaxed),
+            history_dropped: shared.health.history_dropped.load(Relaxed),
+            mended: shared.health.repaired.load(Relaxed),
         }
     }
 

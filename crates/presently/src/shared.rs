@@ -35,19 +35,54 @@ pub(crate) struct Shared {
     pub(crate) veils: VeilCount,
     pub(crate) heard: tokio::sync::Mutex<Heard>,
     pub(crate) metrics: Metrics,
-    /// The error of the last attempt to keep something.
-    pub(crate) health: Mutex<Kept>,
-    /// The same for evidence blocks.
-    pub(crate) evidence_health: Mutex<Kept>,
-    pub(crate) history_dropped: AtomicU64,
-    pub(crate) mended: AtomicU64,
+    pub(crate) health: Health,
     /// Users in memory, all shards together. Changes only when somebody comes or goes.
     pub(crate) users: AtomicI64,
+    pub(crate) ending: Ending,
+}
+
+/// How keeping goes: what `/readyz` and the metrics ask.
+#[derive(Debug)]
+pub(crate) struct Health {
+    /// The outcome of the last attempt to keep something.
+    store: Mutex<Kept>,
+    /// The same for evidence blocks.
+    journal: Mutex<Kept>,
+    pub(crate) history_dropped: AtomicU64,
+    pub(crate) repaired: AtomicU64,
+}
+
+/// How far the shutdown is.
+#[derive(Debug)]
+pub(crate) struct Ending {
     pub(crate) closed: AtomicBool,
     /// Becomes true when the background tasks are to end.
     pub(crate) stop: watch::Sender<bool>,
     /// How the shutdown went, once it is over.
     pub(crate) ended: watch::Sender<Option<Kept>>,
+}
+
+impl Health {
+    pub(crate) const fn new() -> Self {
+        Self {
+            store: Mutex::new(Ok(())),
+            journal: Mutex::new(Ok(())),
+            history_dropped: AtomicU64::new(0),
+            repaired: AtomicU64::new(0),
+        }
+    }
+
+    /// What keeps something from being kept, if anything does.
+    pub(crate) fn now(&self) -> Kept {
+        let store = self.store.lock().clone();
+        store.and_then(|()| self.journal.lock().clone())
+    }
+}
+
+impl Ending {
+    pub(crate) fn new() -> Self {
+        Self { closed: AtomicBool::new(false), stop: watch::Sender::new(false), ended: watch::Sender::new(None) }
+    }
 }
 
 impl Shared {
@@ -174,11 +209,11 @@ impl Shared {
     }
 
     pub(crate) fn closed(&self) -> Result<(), Error> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.ending.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stop.subscribe()
+        self.ending.stop.subscribe()
     }
 
     /// Waits for `length`; false when the tasks are to end.
@@ -211,11 +246,11 @@ impl Shared {
 
     pub(crate) fn set_health(&self, health: Kept) {
         self.queue.set_away(health.is_err());
-        *self.health.lock() = health;
+        *self.health.store.lock() = health;
     }
 
-    pub(crate) fn set_evidence_health(&self, health: Kept) {
-        *self.evidence_health.lock() = health;
+    pub(crate) fn set_journal_health(&self, health: Kept) {
+        *self.health.journal.lock() = health;
     }
 }
 

@@ -311,7 +311,7 @@ impl Writer {
     fn hold_back(&mut self, in_flight: usize) {
         let dropped = self.backlog.shorten_history(HISTORY_MAX);
         if dropped > 0 {
-            let before = self.shared.history_dropped.fetch_add(dropped, Ordering::Relaxed);
+            let before = self.shared.health.history_dropped.fetch_add(dropped, Ordering::Relaxed);
             self.shared.metrics.history_dropped.increment(dropped);
             if before == 0 {
                 tracing::warn!(dropped, "the store is away for too long; the oldest history lines are given up");
