@@ -18,6 +18,14 @@ use crate::rows::accounts::{
 };
 use crate::writes;
 
+/// Accounts before a moment and an id, newest first. In two parts, each of which is a range of the index: of many accounts of one moment
+/// (an import) the comparison of both columns at once would read all for each slice.
+const BEFORE: &str = select_accounts!(
+    "FROM (SELECT * FROM (SELECT * FROM users WHERE created_at = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3) UNION ALL \
+     SELECT * FROM (SELECT * FROM users WHERE created_at < ?1 ORDER BY created_at DESC, id DESC LIMIT ?3)) u \
+     ORDER BY u.created_at DESC, u.id DESC LIMIT ?3"
+);
+
 #[async_trait]
 impl AccountStore for SqliteStores {
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
@@ -40,11 +48,8 @@ impl AccountStore for SqliteStores {
         before: Option<(Timestamp, AccountId)>,
         limit: u32,
     ) -> Result<Vec<Account>, StoreError> {
-        const SQL: &str = select_accounts!(
-            "FROM users u WHERE (u.created_at, u.id) < (?, ?) ORDER BY u.created_at DESC, u.id DESC LIMIT ?"
-        );
         let (at, id) = before.map_or((i64::MAX, i64::MAX), |(at, id)| (micros(at), id.0));
-        Ok(self.rows(sqlx::query(SQL).bind(at).bind(id).bind(limit), rows::account).await?)
+        Ok(self.rows(sqlx::query(BEFORE).bind(at).bind(id).bind(limit), rows::account).await?)
     }
 
     async fn account_named(&self, username: &str) -> Result<Option<Account>, StoreError> {
@@ -179,5 +184,25 @@ impl AccountStore for SqliteStores {
         const SQL: &str = "SELECT seq, user_id FROM account_changes WHERE seq > ? ORDER BY seq LIMIT ?";
         let query = sqlx::query(SQL).bind(after).bind(i64::from(CHANGES_MAX));
         Ok(rows::read_up_to(after, self.rows(query, rows::change).await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::OpenOptions;
+
+    #[tokio::test]
+    async fn a_slice_of_accounts_of_one_moment_is_a_range_of_the_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stores =
+            SqliteStores::open(folder.path().join("presently.db"), OpenOptions::default()).await.expect("opens");
+        let explain = format!("EXPLAIN QUERY PLAN {BEFORE}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(explain)).bind(5_i64).bind(6_i64).bind(250_i64);
+        let plan: Vec<String> = stores.rows(query, |row| Ok(row.text(3)?.into_owned())).await.expect("a plan");
+        let plan = plan.join("\n");
+        assert!(plan.contains("users_by_created_at (created_at=? AND rowid<?)"), "{plan}");
+        assert!(plan.contains("users_by_created_at (created_at<?)"), "{plan}");
+        assert!(!plan.contains("SCAN users"), "{plan}");
     }
 }
