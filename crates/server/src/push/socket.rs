@@ -7,11 +7,12 @@
 //! so that nothing of a socket that came back stays behind.
 
 use std::fmt::Write as _;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently::{Activity, Diff, EndReason, Resumed, Snapshot, Tick, Watcher};
+use presently::{Activity, Diff, EndReason, Position, Resumed, Snapshot, Tick, Timestamp, Watcher};
 use presently_accounts::AccountStatus;
 use tokio::sync::Notify;
 
@@ -31,7 +32,7 @@ const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is sent at once, about.
 const WRITE_BYTES: usize = 32 * 1024;
 
-/// Presences that are written between two yields.
+/// Presences of one part of a message.
 const WRITTEN_AT_ONCE: usize = 1_000;
 
 /// What a socket is made of before anybody spoke.
@@ -323,7 +324,8 @@ impl Socket {
         match frame {
             None | Some(Ok(ClientFrame::Activity(_))) => Ok(()),
             Some(Ok(frame)) => match Box::pin(self.act(frame)).await {
-                Ok(answers) => Ok(self.wire.send(&self.app, Some(&mut self.pass), answers).await?),
+                Ok(Answers::Texts(texts)) => Ok(self.wire.send(&self.app, Some(&mut self.pass), texts).await?),
+                Ok(Answers::Snapshot(snapshot)) => self.send_snapshot(snapshot).await,
                 Err(problem) => self.send(error(&problem)).await,
             },
             Some(Err(problem)) => self.send(error(&problem)).await,
@@ -331,16 +333,16 @@ impl Socket {
     }
 
     /// Does what a frame asks; returns the answers.
-    async fn act(&mut self, frame: ClientFrame) -> Result<Vec<String>, Problem> {
+    async fn act(&mut self, frame: ClientFrame) -> Result<Answers, Problem> {
         match frame {
-            ClientFrame::Ping => Ok(vec![ServerFrame::Pong.text()]),
-            ClientFrame::Activity(_) => Ok(Vec::new()),
+            ClientFrame::Ping => Ok(Answers::Texts(vec![ServerFrame::Pong.text()])),
+            ClientFrame::Activity(_) => Ok(Answers::NONE),
             ClientFrame::Unwatch(users) => {
                 self.allowance.charge(users.len());
                 self.watcher.unwatch(&users);
-                Ok(Vec::new())
+                Ok(Answers::NONE)
             }
-            ClientFrame::Auth(token) => self.renew(&token).await,
+            ClientFrame::Auth(token) => Ok(Answers::Texts(self.renew(&token).await?)),
             ClientFrame::Watch(users, from) => {
                 self.allowance.charge(users.as_ref().map_or(10_000, Vec::len));
                 let resumed = match (&users, from) {
@@ -350,11 +352,11 @@ impl Socket {
                     (None, None) => Resumed::Snapshot(self.watcher.watch_everybody().await?),
                 };
                 Ok(match resumed {
-                    Resumed::Snapshot(snapshot) => vec![self.snapshot(snapshot).await],
+                    Resumed::Snapshot(snapshot) => Answers::Snapshot(snapshot),
                     Resumed::Diffs(diffs) => {
                         let seq = diffs.last().map(|diff| diff.seq).or(from.map(|from| from.seq)).unwrap_or_default();
                         let missed = diffs.into_iter().flat_map(|diff| diff.presences).collect();
-                        vec![ServerFrame::Diff { seq, presences: self.bodies(missed) }.text()]
+                        Answers::Texts(vec![ServerFrame::Diff { seq, presences: self.bodies(missed) }.text()])
                     }
                 })
             }
@@ -383,42 +385,22 @@ impl Socket {
     /// Sends a diff and those that wait behind it.
     async fn tell(&mut self, diff: Diff) -> Result<(), End> {
         self.may_go_on().await?;
-        let mut texts = vec![self.diff(diff).await];
-        let mut bytes = texts[0].len();
-        while bytes < WRITE_BYTES
-            && let Some(diff) = self.watcher.next_now()
-        {
-            let text = self.diff(diff).await;
+        let (mut texts, mut bytes, mut next) = (Vec::new(), 0, Some(diff));
+        while let Some(diff) = next.take_if(|diff| !diff.renewed) {
+            let text = ServerFrame::Diff { seq: diff.seq, presences: self.bodies(diff.presences) }.text();
             bytes += text.len();
             texts.push(text);
+            next = if bytes < WRITE_BYTES { self.watcher.next_now() } else { None };
         }
-        Ok(self.wire.send(&self.app, Some(&mut self.pass), texts).await?)
+        self.wire.send(&self.app, Some(&mut self.pass), texts).await?;
+        let Some(Diff { epoch, seq, presences, .. }) = next else { return Ok(()) };
+        self.send_snapshot(Snapshot { position: Position { epoch, seq }, presences }).await
     }
 
-    async fn diff(&mut self, diff: Diff) -> String {
-        if diff.renewed {
-            let position = presently::Position { epoch: diff.epoch, seq: diff.seq };
-            return self.snapshot(Snapshot { position, presences: diff.presences }).await;
-        }
-        ServerFrame::Diff { seq: diff.seq, presences: self.bodies(diff.presences) }.text()
-    }
-
-    async fn snapshot(&mut self, snapshot: Snapshot) -> String {
-        let (epoch, seq) = (snapshot.position.epoch.to_string(), snapshot.position.seq);
-        let mut text = ServerFrame::Snapshot { epoch, seq, presences: Vec::new() }.text();
-        let end = text.split_off(text.len() - "]}".len());
-        let mut presences = snapshot.presences.into_iter();
-        // Everybody may be a million: others have their turn in between.
-        while presences.len() > 0 {
-            let bodies = self.bodies(presences.by_ref().take(WRITTEN_AT_ONCE).collect());
-            let bodies = serde_json::to_string(&bodies).unwrap_or_default();
-            text.push_str(bodies.trim_start_matches('[').trim_end_matches(']'));
-            if presences.len() > 0 {
-                text.push(',');
-                tokio::task::yield_now().await;
-            }
-        }
-        text + &end
+    /// Everybody may be a million: what is sent is made a part at a time.
+    async fn send_snapshot(&mut self, snapshot: Snapshot) -> Result<(), End> {
+        let parts = parts(snapshot, self.app.clock().now().wall);
+        Ok(self.wire.send_in_parts(&self.app, &mut self.pass, parts).await?)
     }
 
     fn bodies(&self, presences: Vec<presently::Presence>) -> Vec<PresenceBody> {
@@ -450,6 +432,32 @@ impl Socket {
             }
         }
     }
+}
+
+/// What is sent for a frame.
+enum Answers {
+    Texts(Vec<String>),
+    Snapshot(Snapshot),
+}
+
+impl Answers {
+    const NONE: Self = Self::Texts(Vec::new());
+}
+
+/// A snapshot as text, [`WRITTEN_AT_ONCE`] presences a part.
+fn parts(snapshot: Snapshot, as_of: Timestamp) -> impl Iterator<Item = String> {
+    let Snapshot { position, presences } = snapshot;
+    let frame = ServerFrame::Snapshot { epoch: position.epoch.to_string(), seq: position.seq, presences: Vec::new() };
+    let mut begin = frame.text();
+    let end = begin.split_off(begin.len() - "]}".len());
+    let (mut presences, mut comma) = (presences.into_iter(), "");
+    let middle = iter::from_fn(move || {
+        let part: Vec<_> = presences.by_ref().take(WRITTEN_AT_ONCE).map(|one| convert::presence(one, as_of)).collect();
+        let text = serde_json::to_string(&part).unwrap_or_default();
+        let list = text.trim_start_matches('[').trim_end_matches(']');
+        (!part.is_empty()).then(|| format!("{}{list}", std::mem::replace(&mut comma, ",")))
+    });
+    iter::once(begin).chain(middle).chain(iter::once(end))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! than its reader's rights last.
 
 use std::io::ErrorKind;
+use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -139,11 +140,26 @@ impl Wire {
         let Self { socket, signal, .. } = self;
         let sending = async {
             for text in texts {
-                feed(socket, text).await?;
+                feed(socket, iter::once(text)).await?;
             }
             socket.flush().await
         };
         while_good(app, pass, signal, sending).await
+    }
+
+    /// Sends one message that is made while it is sent; none of its parts is empty.
+    pub(crate) async fn send_in_parts(
+        &mut self,
+        app: &App,
+        pass: &mut Pass,
+        parts: impl Iterator<Item = String>,
+    ) -> Result<(), Unsent> {
+        let Self { socket, signal, .. } = self;
+        let sending = async {
+            feed(socket, parts).await?;
+            socket.flush().await
+        };
+        while_good(app, Some(pass), signal, sending).await
     }
 
     /// Asks for a sign of life.
@@ -173,17 +189,20 @@ impl Wire {
     }
 }
 
-async fn feed(socket: &mut Socket, text: String) -> Result<(), Error> {
-    if text.len() <= FRAGMENT_BYTES {
-        return socket.feed(Message::text(text)).await;
-    }
-    let mut rest = Bytes::from(text);
-    let mut kind = Data::Text;
-    while !rest.is_empty() {
-        let part = rest.split_to(rest.len().min(FRAGMENT_BYTES));
-        let frame = Frame::message(part, OpCode::Data(kind), rest.is_empty());
-        socket.feed(Message::Frame(frame)).await?;
-        kind = Data::Continue;
+/// Writes one message, whose parts come one after the other: others have their turn in between.
+async fn feed(socket: &mut Socket, parts: impl Iterator<Item = String>) -> Result<(), Error> {
+    let (mut parts, mut kind) = (parts.peekable(), Data::Text);
+    while let Some(text) = parts.next() {
+        let mut rest = Bytes::from(text);
+        while !rest.is_empty() {
+            let fragment = rest.split_to(rest.len().min(FRAGMENT_BYTES));
+            let is_last = rest.is_empty() && parts.peek().is_none();
+            socket.feed(Message::Frame(Frame::message(fragment, OpCode::Data(kind), is_last))).await?;
+            kind = Data::Continue;
+        }
+        if parts.peek().is_some() {
+            tokio::task::yield_now().await;
+        }
     }
     Ok(())
 }
