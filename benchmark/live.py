@@ -57,16 +57,30 @@ class Socket:
         self.received += size
         return self.data[self.at - size : self.at]
 
+    def frame(self):
+        """(first byte, body) of the next frame."""
+        first, size = self.take(2)
+        if size == 126:
+            size = struct.unpack(">H", self.take(2))[0]
+        elif size == 127:
+            size = struct.unpack(">Q", self.take(8))[0]
+        return first, self.take(size)
+
+    def passed_by(self, begin):
+        """Reads up to the end of the next message that begins so, and keeps nothing of it."""
+        is_begun = False
+        while True:
+            first, body = self.frame()
+            if first & 0x0F < 8:
+                is_begun = is_begun or body.startswith(begin)
+                if is_begun and first & 0x80:
+                    return
+
     def message(self, kind):
         """The next message of this kind, its fragments put together."""
         parts = []
         while True:
-            first, size = self.take(2)
-            if size == 126:
-                size = struct.unpack(">H", self.take(2))[0]
-            elif size == 127:
-                size = struct.unpack(">Q", self.take(8))[0]
-            body = self.take(size)
+            first, body = self.frame()
             if first & 0x0F >= 8:
                 continue
             parts.append(body)
