@@ -96,11 +96,12 @@ class OneNode(World):
     def dies(self, node, kindly=False):
         at = now()
         # Who is asked to stop while the disk is full can keep no more than who is killed.
-        kindly = kindly and self.lost_from(at) == at - LOSS_S
-        if not kindly:
+        loses = not kindly or self.lost_from(at) < at - LOSS_S
+        if loses:
             self.hard = [*self.hard[-9:], at]
-        self.possible.begin(at if kindly else self.lost_from(at))
+        self.possible.begin(self.lost_from(at) if loses else at)
         if not kindly:
+            # Who is asked to stop listens until they have.
             self.sure.begin(at)
 
     async def rises(self, node):
