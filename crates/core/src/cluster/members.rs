@@ -72,12 +72,6 @@ impl Members {
         }
     }
 
-    /// Who does what only one is to do: the live node with the lowest number.
-    #[must_use]
-    pub fn leader(&self) -> Option<Node> {
-        self.live.first().map(|&(node, _)| node)
-    }
-
     /// Whether the node is a member.
     #[must_use]
     pub fn is_live(&self, node: Node) -> bool {

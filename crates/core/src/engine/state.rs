@@ -179,13 +179,13 @@ impl Engine {
                 }
             }
             if self.find(&user.name).is_none() {
-                self.tell(now, user.name.clone(), user.shown, (Status::Offline, now.wall, user.last_seen()), &mut out);
+                tell(user.name.clone(), user.shown, (Status::Offline, now.wall, user.last_seen()), &mut out);
             }
         }
         for slot in 0..self.users.slots() as Slot {
             let Some(user) = self.users.get(slot) else { continue };
             let from = old.find(&user.name).map_or(Status::Offline, |slot| old.users[slot].shown);
-            self.tell(now, user.name.clone(), from, (user.shown, user.since, user.last_seen()), &mut out);
+            tell(user.name.clone(), from, (user.shown, user.since, user.last_seen()), &mut out);
         }
         out
     }
@@ -214,18 +214,12 @@ impl Engine {
         }
         self.saw(owner, old.last_evidence);
     }
+}
 
-    fn tell(
-        &self,
-        _now: Now,
-        user: UserId,
-        from: Status,
-        (to, at, last_seen): (Status, Timestamp, Option<Timestamp>),
-        out: &mut Effects,
-    ) {
-        if from != to {
-            let reason = Reason::Mended;
-            out.push(Effect::Announce(Transition { user, from, to, at, last_seen, reason, lateness: None }));
-        }
+/// Announces that somebody is shown otherwise than before, if they are.
+fn tell(user: UserId, from: Status, (to, at, last_seen): (Status, Timestamp, Option<Timestamp>), out: &mut Effects) {
+    if from != to {
+        let reason = Reason::Mended;
+        out.push(Effect::Announce(Transition { user, from, to, at, last_seen, reason, lateness: None }));
     }
 }

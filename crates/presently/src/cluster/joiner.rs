@@ -36,7 +36,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Claims appended at once.
 const CLAIMS: usize = 1024;
 /// How long it is waited until the log comes to what was put into it.
-const FOLLOWED_WITHIN: Duration = Duration::from_secs(8);
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(8);
 
 /// Joins; the node is a member when this returns, and proposals are taken.
 pub(super) async fn join<'a>(shared: &'a Shared, cluster: &'a Cluster) -> Result<Term<'a>, End> {
@@ -352,7 +352,7 @@ impl<'a> Joining<'a> {
             if self.own >= count && !full {
                 return Ok(());
             }
-            if !full && term.shared.clock.now().tick - began >= FOLLOWED_WITHIN {
+            if !full && term.shared.clock.now().tick - began >= CAUGHT_UP_WITHIN {
                 // The log has lost it.
                 return Err(End::Lost);
             }

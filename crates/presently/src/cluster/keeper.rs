@@ -12,7 +12,7 @@ use crate::bus::BusError;
 /// How often the log moves on by itself, so that a position which was given is never too old.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// What was given to the log and is not followed for so long may be lost.
-const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
+const LOST_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn keep(term: &Term<'_>) -> End {
     let (shared, cluster, bus) = (term.shared, term.cluster, &term.cluster.bus);
@@ -24,7 +24,7 @@ pub(super) async fn keep(term: &Term<'_>) -> End {
             std::future::pending::<()>().await;
         }
         let now = shared.clock.now().tick;
-        let late = cluster.proposals.in_flight_since().is_some_and(|at| now - at >= FOLLOWED_WITHIN);
+        let late = cluster.proposals.in_flight_since().is_some_and(|at| now - at >= LOST_AFTER);
         if cluster.leads() || late && cluster.is_member() {
             // Where the log has lost what it was given, this tells.
             cluster.propose(shared, Act::Tick);
