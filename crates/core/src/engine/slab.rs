@@ -149,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn a_visit_ends_with_the_last_slot_also_where_a_chunk_ends() {
+        let mut slab = Slab::new();
+        (0..2 * CHUNK).for_each(|value| drop(slab.insert(value)));
+        let mut seen = Vec::new();
+        slab.visit(CHUNK - 1, slab.slots(), |&value| seen.push(value));
+        assert_eq!(seen, (CHUNK - 1..2 * CHUNK).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_user_with_one_session_fits_into_136_bytes() {
         assert_eq!(size_of::<Entry<super::super::user::User>>(), 64);
         assert_eq!(size_of::<Entry<super::super::session::Session>>(), 72);
