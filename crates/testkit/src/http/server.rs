@@ -16,7 +16,7 @@ use super::wire::Wire;
 use super::{SECRET, TIMEOUT, documented, rfc3339};
 use crate::secs;
 
-/// A running server with its folder and its clock: one node, or [several](super::nodes).
+/// A running server with its folder and its clock: one node, or several (`nodes`).
 pub struct TestServer {
     running: Vec<Running>,
     group: Option<Group>,
