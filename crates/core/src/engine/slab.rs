@@ -151,7 +151,9 @@ mod tests {
     #[test]
     fn a_visit_ends_with_the_last_slot_also_where_a_chunk_ends() {
         let mut slab = Slab::new();
-        (0..2 * CHUNK).for_each(|value| drop(slab.insert(value)));
+        for value in 0..2 * CHUNK {
+            slab.insert(value);
+        }
         let mut seen = Vec::new();
         slab.visit(CHUNK - 1, slab.slots(), |&value| seen.push(value));
         assert_eq!(seen, (CHUNK - 1..2 * CHUNK).collect::<Vec<_>>());
