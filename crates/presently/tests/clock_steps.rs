@@ -52,51 +52,45 @@ async fn who_is_heard_is_neither_thrown_out_nor_kept_by_a_step() {
     assert_eq!(world.news(), ["alice online->offline expired"]);
 }
 
+/// The wall clock was set by so many seconds while somebody beat, and this long after it two more came.
+async fn stepped(seconds: i64, beats: usize, offset: u64) -> World {
+    let world = World::new().await;
+    for _ in 0..beats {
+        world.beat("zoe", "tab");
+        world.pass(secs(10)).await;
+    }
+    world.clock.step_wall(seconds * 1_000_000);
+    world.pass(Duration::from_millis(offset)).await;
+    world.beat("alice", "tab");
+    world.presently.set("bob", Status::Away).await.expect("kept");
+    world.pass(secs(10)).await;
+    world
+}
+
+/// After a crash the two are there for so many seconds, and not for ten more.
+async fn have_left(world: World, seconds: u64, case: &str) {
+    let world = world.crash(secs(5)).await;
+    for (length, expected) in [(seconds, (Status::Online, Status::Away)), (10, (Status::Offline, Status::Offline))] {
+        world.pass(secs(length)).await;
+        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
+        assert_eq!(seen, expected, "{case}");
+    }
+}
+
 /// Between a step and the look that finds it no block says when somebody was heard, and the time was there before.
 #[tokio::test]
 async fn who_came_just_after_a_step_back_is_live_after_a_crash() {
     for offset in [0, 50, 150] {
-        let world = World::new().await;
-        for _ in 0..23 {
-            world.beat("zoe", "tab");
-            world.pass(secs(10)).await;
-        }
-        world.clock.step_wall(-200_000_000);
-        world.pass(Duration::from_millis(offset)).await;
-        world.beat("alice", "tab");
-        world.presently.set("bob", Status::Away).await.expect("kept");
-        world.pass(secs(10)).await;
-        let world = world.crash(secs(5)).await;
-        world.pass(secs(105)).await;
-        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
-        assert_eq!(seen, (Status::Online, Status::Away), "{offset} ms after the step");
-        world.pass(secs(10)).await;
-        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
-        assert_eq!(seen, (Status::Offline, Status::Offline), "{offset} ms after the step");
+        have_left(stepped(-200, 23, offset).await, 105, &format!("{offset} ms after the step")).await;
     }
 }
 
 #[tokio::test]
 async fn who_came_while_the_clock_was_ahead_has_no_more_than_the_rest_after_a_crash() {
     for offset in [0, 50, 150] {
-        let world = World::new().await;
-        for _ in 0..3 {
-            world.beat("zoe", "tab");
-            world.pass(secs(10)).await;
-        }
-        world.clock.step_wall(200_000_000);
-        world.pass(Duration::from_millis(offset)).await;
-        world.beat("alice", "tab");
-        world.presently.set("bob", Status::Away).await.expect("kept");
-        world.pass(secs(10)).await;
+        let world = stepped(200, 3, offset).await;
         world.clock.step_wall(-200_000_000);
         world.pass(secs(30)).await;
-        let world = world.crash(secs(5)).await;
-        world.pass(secs(75)).await;
-        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
-        assert_eq!(seen, (Status::Online, Status::Away), "{offset} ms after the step");
-        world.pass(secs(10)).await;
-        let seen = (world.presence("alice").await.status, world.presence("bob").await.status);
-        assert_eq!(seen, (Status::Offline, Status::Offline), "{offset} ms after the step");
+        have_left(world, 75, &format!("{offset} ms after the step")).await;
     }
 }
